@@ -1,0 +1,1 @@
+"""Images: folders for training and evaluation, embedded samples."""

@@ -1,0 +1,1 @@
+"""What a codec costs in real bytes and what it keeps: measures, anchors, reports."""

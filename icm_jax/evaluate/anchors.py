@@ -1,0 +1,236 @@
+"""Classical codecs to measure against, as values: a name, its qualities, image -> bytes -> image.
+
+Every file is self-contained: `decode` needs the bytes alone. Qualities run from the smallest file to the
+largest, so that `encode_to_size` can bisect them whatever their sign means to the codec.
+"""
+
+import importlib
+import io
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib import metadata
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image, features
+
+from icm_jax.errors import IcmError
+from icm_jax.evaluate import vvc
+
+INSTALL_HINT = "pip install 'icm-jax[anchors]'"
+WEBP_METHOD = 6  # slowest, smallest
+AVIF_SPEED = 4
+JXL_EFFORT = 7  # libjxl's default
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """One classical codec; images are uint8 [H, W, 3].
+
+    `qualities` are all settings from the smallest file to the largest, `sweep` the few that draw a curve.
+    `distribution` is the Python distribution that brings the codec; its version is part of every result.
+    """
+
+    name: str
+    label: str
+    extension: str
+    distribution: str
+    qualities: tuple[int, ...]
+    sweep: tuple[int, ...]
+    encode: Callable[[np.ndarray, int], bytes]
+    decode: Callable[[bytes], np.ndarray]
+    require: Callable[[], object]
+
+    def at(self, quality: int) -> "AnchorAt":
+        """This codec at one quality, with the methods of an `icm_jax` codec."""
+        return AnchorAt(self, quality)
+
+
+@dataclass(frozen=True)
+class AnchorAt:
+    """An anchor fixed at one quality: compress and decompress as `icm_jax.codec.Codec` has them."""
+
+    anchor: Anchor
+    quality: int
+
+    @property
+    def name(self) -> str:
+        return self.anchor.name
+
+    @property
+    def hash(self) -> str:
+        """Distribution and version: other encoder versions write other bytes."""
+        return f"{self.anchor.distribution}-{metadata.version(self.anchor.distribution)}"
+
+    def compress(self, image: np.ndarray) -> bytes:
+        return self.anchor.encode(image, self.quality)
+
+    def decompress(self, data: bytes) -> np.ndarray:
+        return self.anchor.decode(data)
+
+
+class SizedFile(NamedTuple):
+    """A file made for a byte target. `fits` is False when even the smallest quality is above the target."""
+
+    data: bytes
+    quality: int
+    fits: bool
+
+
+def get_anchor(name: str) -> Anchor:
+    """The anchor of this name; raises IcmError for an unknown name or a codec that cannot run here."""
+    if name not in ANCHORS:
+        raise IcmError(f"unknown anchor {name!r}; choose from {', '.join(ANCHORS)}")
+    ANCHORS[name].require()
+    return ANCHORS[name]
+
+
+def available() -> list[str]:
+    """Names of the anchors that can run in this installation, in the order of ANCHORS."""
+    return [name for name in ANCHORS if _runs(ANCHORS[name])]
+
+
+def encode_to_size(anchor: Anchor, image: np.ndarray, target_bytes: int) -> SizedFile:
+    """The largest file of this codec that is not above `target_bytes`.
+
+    Bisects the qualities, so it takes about log2(len(qualities)) encodings and trusts that size grows with
+    quality; where an encoder breaks that rule the result still fits but a neighbour may fit better.
+    When nothing fits the smallest quality is returned with `fits=False`.
+    """
+    low, high = 0, len(anchor.qualities) - 1
+    best: SizedFile | None = None
+    while low <= high:
+        middle = (low + high) // 2
+        data = anchor.encode(image, anchor.qualities[middle])
+        if len(data) <= target_bytes:
+            best, low = SizedFile(data, anchor.qualities[middle], fits=True), middle + 1
+        else:
+            high = middle - 1
+    return best or SizedFile(anchor.encode(image, anchor.qualities[0]), anchor.qualities[0], fits=False)
+
+
+def remembering(anchor: Anchor, image: np.ndarray) -> Anchor:
+    """The same anchor for this one image, each quality encoded once: for several targets in a row."""
+    files: dict[int, bytes] = {}
+
+    def encode(other: np.ndarray, quality: int) -> bytes:
+        if other is not image:
+            return anchor.encode(other, quality)
+        if quality not in files:
+            files[quality] = anchor.encode(image, quality)
+        return files[quality]
+
+    return replace(anchor, encode=encode)
+
+
+def _encode_jpeg(image: np.ndarray, quality: int) -> bytes:
+    return _pillow_encode(image, "JPEG", quality=quality, optimize=True, subsampling="4:2:0")
+
+
+def _encode_webp(image: np.ndarray, quality: int) -> bytes:
+    return _pillow_encode(image, "WEBP", quality=quality, method=WEBP_METHOD)
+
+
+def _encode_avif(image: np.ndarray, quality: int) -> bytes:
+    return _pillow_encode(image, "AVIF", quality=quality, speed=AVIF_SPEED, subsampling="4:2:0")
+
+
+def _encode_jxl(image: np.ndarray, quality: int) -> bytes:
+    codecs = _imagecodecs()
+    return bytes(codecs.jpegxl_encode(image, level=quality, lossless=False, effort=JXL_EFFORT, numthreads=1))
+
+
+def _decode_jxl(data: bytes) -> np.ndarray:
+    return np.asarray(_imagecodecs().jpegxl_decode(data, numthreads=1))
+
+
+def _pillow_encode(image: np.ndarray, image_format: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, image_format, **options)
+    return buffer.getvalue()
+
+
+def _pillow_decode(data: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+
+
+def _imagecodecs() -> Any:
+    try:
+        return importlib.import_module("imagecodecs")
+    except ImportError as error:
+        raise IcmError(f"anchor 'jxl' needs imagecodecs, which is not installed; {INSTALL_HINT}") from error
+
+
+def _pillow_feature(feature: str) -> Callable[[], None]:
+    def require() -> None:
+        if not features.check(feature):
+            raise IcmError(f"this Pillow was built without {feature}; install a Pillow 13 wheel")
+
+    return require
+
+
+def _runs(anchor: Anchor) -> bool:
+    try:
+        anchor.require()
+    except IcmError:
+        return False
+    return True
+
+
+ANCHORS: dict[str, Anchor] = {
+    "jpeg": Anchor(
+        name="jpeg",
+        label="JPEG",
+        extension="jpg",
+        distribution="pillow",
+        qualities=tuple(range(1, 96)),  # above 95 JPEG spends bytes on nothing that can be seen
+        sweep=(5, 10, 20, 30, 45, 60, 75, 85),
+        encode=_encode_jpeg,
+        decode=_pillow_decode,
+        require=_pillow_feature("jpg"),
+    ),
+    "webp": Anchor(
+        name="webp",
+        label="WebP",
+        extension="webp",
+        distribution="pillow",
+        qualities=tuple(range(0, 101)),
+        sweep=(1, 5, 15, 30, 45, 60, 75, 85),
+        encode=_encode_webp,
+        decode=_pillow_decode,
+        require=_pillow_feature("webp"),
+    ),
+    "avif": Anchor(
+        name="avif",
+        label="AVIF",
+        extension="avif",
+        distribution="pillow",
+        qualities=tuple(range(0, 100)),
+        sweep=(5, 12, 20, 30, 40, 50, 60, 70),
+        encode=_encode_avif,
+        decode=_pillow_decode,
+        require=_pillow_feature("avif"),
+    ),
+    "jxl": Anchor(
+        name="jxl",
+        label="JPEG XL",
+        extension="jxl",
+        distribution="imagecodecs",
+        qualities=tuple(range(0, 100)),
+        sweep=(0, 10, 20, 35, 50, 65, 75, 85),
+        encode=_encode_jxl,
+        decode=_decode_jxl,
+        require=_imagecodecs,
+    ),
+    "vvc": Anchor(
+        name="vvc",
+        label="vvenc 4:2:0",
+        extension="266",
+        distribution="imageio-ffmpeg",
+        qualities=tuple(range(63, 9, -1)),  # quantisation parameters
+        sweep=(47, 42, 37, 32, 27, 22),
+        encode=vvc.encode,
+        decode=vvc.decode,
+        require=vvc.ffmpeg,
+    ),
+}
