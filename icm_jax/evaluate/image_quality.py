@@ -85,7 +85,7 @@ def _blur(planes: np.ndarray) -> np.ndarray:
 
 
 def _halve(planes: np.ndarray) -> np.ndarray:
-    """Means of 2x2 samples of [3, H, W] planes; an odd last row or column is repeated first, so that no sample is dropped."""
+    """Means of 2x2 samples of [3, H, W] planes; an odd last row or column counts twice."""
     height, width = planes.shape[-2:]
     planes = np.pad(planes, ((0, 0), (0, height % 2), (0, width % 2)), mode="edge")
     pair_means = (planes[:, ::2] + planes[:, 1::2]) / 2

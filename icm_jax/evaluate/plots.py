@@ -1,0 +1,96 @@
+"""Rate-distortion plots with matplotlib, for papers and result folders."""
+
+import importlib
+import itertools
+from pathlib import Path
+from typing import Any
+
+from icm_jax.errors import IcmError
+from icm_jax.evaluate.curves import METRICS, Curve, curves_of
+
+COLOURS = {"jpeg": "#8a8f98", "webp": "#2f6fdb", "avif": "#c77700", "jxl": "#2e8b57", "vvc": "#8e44ad"}
+OWN_COLOURS = ("#d6336c", "#0b7285", "#5c3d2e")
+RATE_MARGIN = 1.25  # how far right of the codec under test the anchors are drawn
+
+
+def plot_rd(summary: dict[str, Any], out_png: Path) -> None:
+    """Draw PSNR and MS-SSIM over bpp as `out_png` and, beside it, an SVG of the same name.
+
+    Curves are labelled where they end. The rate axis stops a little after the fastest own codec: an anchor's
+    near-lossless end would squeeze the part that matters. Raises IcmError when matplotlib is not installed.
+    """
+    figure = _new_figure()
+    for axes, (metric, title) in zip(figure.subplots(1, 2), METRICS.items(), strict=True):
+        _draw_panel(axes, curves_of(summary, metric), title)
+    count = len(summary["images"])
+    figure.suptitle(
+        f"Mean over {count} image{'s' * (count != 1)}, bytes of whole files", fontsize=10, color="#555"
+    )
+    for path in (out_png.with_suffix(".png"), out_png.with_suffix(".svg")):
+        partial = path.with_name(f"{path.stem}.partial{path.suffix}")
+        figure.savefig(partial, dpi=160)
+        partial.replace(path)
+
+
+def visible_curves(curves: list[Curve]) -> list[Curve]:
+    """The curves cut a little to the right of the highest own rate; whole when only anchors are there."""
+    own_rates = [curve.bpp[-1] for curve in curves if not curve.is_anchor]
+    if not own_rates:
+        return curves
+    cut = [curve.upto(RATE_MARGIN * max(own_rates)) for curve in curves]
+    return [curve for curve in cut if len(curve.bpp)]
+
+
+def series_colours(curves: list[Curve]) -> dict[str, str]:
+    """A fixed colour for each anchor, strong ones in turn for the codecs under test."""
+    own = [curve.name for curve in curves if not curve.is_anchor]
+    return COLOURS | {name: OWN_COLOURS[i % len(OWN_COLOURS)] for i, name in enumerate(own)}
+
+
+def spread_labels(positions: list[float], gap: float) -> list[float]:
+    """Move label positions apart to at least `gap`, keeping their order and, as a group, their centre."""
+    order = sorted(range(len(positions)), key=positions.__getitem__)
+    moved = list(positions)
+    for before, after in itertools.pairwise(order):
+        moved[after] = max(moved[after], moved[before] + gap)
+    shift = (sum(positions) - sum(moved)) / max(len(positions), 1)
+    return [position + shift for position in moved]
+
+
+def _draw_panel(axes: Any, curves: list[Curve], title: str) -> None:
+    curves = visible_curves(curves)
+    colours = series_colours(curves)
+    for curve in curves:
+        style = {"lw": 1.4, "ms": 3.5, "zorder": 2} if curve.is_anchor else {"lw": 2.4, "ms": 5, "zorder": 3}
+        axes.plot(curve.bpp, curve.value, "-o", color=colours[curve.name], **style)
+    low, high = axes.get_ylim()
+    ends = spread_labels([float(curve.value[-1]) for curve in curves], gap=(high - low) / 22)
+    for curve, height in zip(curves, ends, strict=True):
+        weight = "normal" if curve.is_anchor else "bold"
+        axes.annotate(
+            curve.label,
+            (curve.bpp[-1], height),
+            xytext=(7, 0),
+            textcoords="offset points",
+            va="center",
+            color=colours[curve.name],
+            fontsize=9,
+            fontweight=weight,
+        )
+    axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
+    axes.set_xlabel("bits per pixel")
+    axes.set_xlim(left=0)
+    axes.grid(color="#e6e6e6", lw=0.7)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_axisbelow(True)
+
+
+def _new_figure() -> Any:
+    """A figure without pyplot: no global state, no window system."""
+    try:
+        figure_class = importlib.import_module("matplotlib.figure").Figure
+    except ImportError as error:
+        raise IcmError(
+            "plots need matplotlib, which is not installed; pip install 'icm-jax[eval]'"
+        ) from error
+    return figure_class(figsize=(11, 4.6), layout="constrained")
