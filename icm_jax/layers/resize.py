@@ -32,8 +32,8 @@ def pad_edges(x: Float[Array, "b h w c"], multiple: int) -> Float[Array, "b h2 w
 def _lerp(x: Float[Array, "b h w c"], axis: int, length: int) -> Float[Array, "b h2 w2 c"]:
     """Linear interpolation along one axis."""
     source_length = x.shape[axis]
-    # The ratio in float32, as PyTorch has it: with the exact ratio the weights would differ by 1e-5 at the far
-    # end of a large image.
+    # The ratio in float32, as PyTorch has it: with the exact ratio the weights would differ by 1e-5 at the
+    # far end of a large image.
     ratio = float(np.float32(source_length) / np.float32(length))
     position = np.maximum(ratio * (np.arange(length) + 0.5) - 0.5, 0).astype(np.float32)
     first = np.minimum(position.astype(np.int32), source_length - 1)
