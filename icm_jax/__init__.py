@@ -1,0 +1,3 @@
+"""icm-jax: image coding for machines in JAX and Flax."""
+
+__version__ = "0.1.0"
