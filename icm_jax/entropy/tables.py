@@ -13,12 +13,11 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy import special
 
-from icm_jax.bitstream.tables import CdfTables
+from icm_jax.bitstream.tables import TOTAL, CdfTables
 from icm_jax.entropy.factorized import LAYERS, TAIL_MASS
 from icm_jax.entropy.gaussian import SCALE_BOUND
 from icm_jax.errors import IcmError
 
-PRECISION_BITS = 16
 SCALE_MAX = 256.0
 SCALE_LEVELS = 64
 
@@ -41,17 +40,16 @@ def integer_cdf(masses: Float[np.ndarray, "n"]) -> Int[np.ndarray, "n1"]:
         IcmError: a mass is negative or not finite, or there are more symbols than counts.
     """
     masses = np.asarray(masses, np.float32)
-    total = 1 << PRECISION_BITS
     if not np.isfinite(masses).all() or (masses < 0).any() or masses.sum() == 0:
         raise IcmError("masses must be finite, not negative, not all zero; check the parameters of the prior")
-    if len(masses) > total:
-        raise IcmError(f"{len(masses)} symbols exceed the {total} counts of a 16-bit table; narrow the range")
-    counts = np.floor(masses.astype(np.float64) * total + 0.5).astype(np.int64)
-    counts = counts * total // max(counts.sum(), 1)
-    counts[-1] += total - counts.sum()
+    if len(masses) > TOTAL:
+        raise IcmError(f"{len(masses)} symbols exceed the {TOTAL} counts of a 16-bit table; narrow the range")
+    counts = np.floor(masses.astype(np.float64) * TOTAL + 0.5).astype(np.int64)
+    counts = counts * TOTAL // max(counts.sum(), 1)
+    counts[-1] += TOTAL - counts.sum()
     for i in np.flatnonzero(counts == 0):
         # A symbol of width zero could not be coded: it takes one count from the narrowest that can spare it.
-        counts[np.where(counts > 1, counts, total + 1).argmin()] -= 1
+        counts[np.where(counts > 1, counts, TOTAL + 1).argmin()] -= 1
         counts[i] = 1
     return np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
 

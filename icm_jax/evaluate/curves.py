@@ -15,11 +15,21 @@ METRICS = {"psnr": "PSNR (dB)", "ms_ssim_db": "MS-SSIM (dB)"}
 
 @dataclass(frozen=True)
 class Curve:
-    """Points of one codec, by rising rate: `bpp` and a quality value in dB, both [N]."""
+    """Points of one codec, by rising rate: `bpp` and a quality value in dB, both [N].
+
+    `cut` says that the last point was interpolated by `upto`, not measured.
+    """
 
     name: str
     bpp: np.ndarray
     value: np.ndarray
+    cut: bool = False
+
+    @property
+    def measured(self) -> tuple[np.ndarray, np.ndarray]:
+        """Rates and values of the measured points only."""
+        count = len(self.bpp) - self.cut
+        return self.bpp[:count], self.value[:count]
 
     @property
     def label(self) -> str:
@@ -41,9 +51,9 @@ class Curve:
         """The part of the curve at or below a rate, cut there exactly when it goes on."""
         inside = self.bpp <= bpp
         rates, values = self.bpp[inside], self.value[inside]
-        if inside.any() and not inside.all():
-            rates, values = np.append(rates, bpp), np.append(values, self.at(bpp))
-        return Curve(self.name, rates, values)
+        if not len(rates) or rates[-1] == min(bpp, self.bpp[-1]):
+            return Curve(self.name, rates, values)
+        return Curve(self.name, np.append(rates, bpp), np.append(values, self.at(bpp)), cut=True)
 
 
 def make_curve(name: str, bpp: Sequence[float], value: Sequence[float]) -> Curve:

@@ -10,14 +10,13 @@ from icm_jax.evaluate.curves import METRICS, Curve, curves_of
 
 COLOURS = {"jpeg": "#8a8f98", "webp": "#2f6fdb", "avif": "#c77700", "jxl": "#2e8b57", "vvc": "#8e44ad"}
 OWN_COLOURS = ("#d6336c", "#0b7285", "#5c3d2e")
-RATE_MARGIN = 1.25  # how far right of the codec under test the anchors are drawn
 
 
 def plot_rd(summary: dict[str, Any], out_png: Path) -> None:
     """Draw PSNR and MS-SSIM over bpp as `out_png` and, beside it, an SVG of the same name.
 
-    Curves are labelled where they end. The rate axis stops a little after the fastest own codec: an anchor's
-    near-lossless end would squeeze the part that matters. Raises IcmError when matplotlib is not installed.
+    Curves are labelled where they end. The rate axis stops at the highest rate of the codecs under test: an
+    anchor's near-lossless end would squeeze the part that matters. Raises IcmError without matplotlib.
     """
     figure = _new_figure()
     for axes, (metric, title) in zip(figure.subplots(1, 2), METRICS.items(), strict=True):
@@ -33,11 +32,11 @@ def plot_rd(summary: dict[str, Any], out_png: Path) -> None:
 
 
 def visible_curves(curves: list[Curve]) -> list[Curve]:
-    """The curves cut a little to the right of the highest own rate; whole when only anchors are there."""
+    """The curves up to the highest own rate; whole when only anchors are there."""
     own_rates = [curve.bpp[-1] for curve in curves if not curve.is_anchor]
     if not own_rates:
         return curves
-    cut = [curve.upto(RATE_MARGIN * max(own_rates)) for curve in curves]
+    cut = [curve.upto(max(own_rates)) for curve in curves]
     return [curve for curve in cut if len(curve.bpp)]
 
 
@@ -61,8 +60,9 @@ def _draw_panel(axes: Any, curves: list[Curve], title: str) -> None:
     curves = visible_curves(curves)
     colours = series_colours(curves)
     for curve in curves:
-        style = {"lw": 1.4, "ms": 3.5, "zorder": 2} if curve.is_anchor else {"lw": 2.4, "ms": 5, "zorder": 3}
-        axes.plot(curve.bpp, curve.value, "-o", color=colours[curve.name], **style)
+        width, size, order = (1.4, 3.5, 2) if curve.is_anchor else (2.4, 5.5, 3)
+        axes.plot(curve.bpp, curve.value, "-", color=colours[curve.name], lw=width, zorder=order)
+        axes.plot(*curve.measured, "o", color=colours[curve.name], ms=size, zorder=order)
     low, high = axes.get_ylim()
     ends = spread_labels([float(curve.value[-1]) for curve in curves], gap=(high - low) / 22)
     for curve, height in zip(curves, ends, strict=True):

@@ -43,7 +43,7 @@ def evaluate_folder(
     codec name, quality, codec hash and image digest all agree. Raises IcmError for an unreadable image.
     """
     references = [anchor.at(quality) for anchor in map(get_anchor, anchors) for quality in anchor.sweep]
-    subjects = {**codecs, **{f"{reference.name}-{reference.quality}": reference for reference in references}}
+    subjects: list[ImageCodec] = [*codecs.values(), *references]
     path = out / "records.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     done = {_key(record): record for record in _read_records(path)}
@@ -56,12 +56,13 @@ def evaluate_folder(
         for file in images:
             image = read_image(file)
             identity = {"image": file.name, "image_sha256": hashlib.sha256(image.tobytes()).hexdigest()}
-            for label, codec in subjects.items():
+            for codec in subjects:
                 head = {"codec": codec.name, "quality": codec.quality, "hash": codec.hash, **identity}
                 if _key(head) not in done:
-                    if (label, image.shape) not in warm:
+                    # One warm-up a codec family and size: qualities share their compiled programs.
+                    if (codec.name, image.shape) not in warm:
                         warm_up(codec, image)
-                        warm.add((label, image.shape))
+                        warm.add((codec.name, image.shape))
                     record = {**head, **_finite(asdict(measure(codec, image).scores))}
                     log.write(json.dumps(record) + "\n")
                     log.flush()

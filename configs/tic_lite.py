@@ -1,0 +1,51 @@
+"""tic-lite: TIC's layout with residual bottlenecks, six rates trained as one family; the codec that is included.
+
+    python -m icm_jax.main --config=configs/tic_lite.py --config.data.folder=PHOTOS --workdir=runs/tic_lite
+
+`configs/tic_lite.py:smoke` trains a few steps on small crops.
+"""
+
+import ml_collections
+
+
+def get_config(variant: str = "") -> ml_collections.ConfigDict:
+    """The recipe; "smoke" shortens it to seconds."""
+    config = ml_collections.ConfigDict()
+    config.name = "tic-lite"
+    config.seed = 42
+    config.init_from = ""  # workdir of another run of this config, to continue from its weights
+    config.model = {
+        "name": "tic",
+        "N": 64,
+        "M": 96,
+        "widths": (32, 64, 64),
+        "depths": (1, 2, 3, 1),
+        "hyper_depths": (1, 1),
+        "block": "bottleneck",
+        "latent_gain": 8.0,
+        "init": "lecun",
+    }
+    config.rate = {"lmbda": (0.0009, 0.0018, 0.0035, 0.0067, 0.013, 0.025)}
+    config.data = {"folder": "", "crop": 128, "batch_size": 4, "threads": 1}
+    config.optim = {
+        "optimizer": "muon",
+        "learning_rate": 2e-3,
+        "total_steps": 60_000,
+        "warmup_steps": 300,
+        "schedule": "cosine",
+        "decay_start": 0.4,  # constant until there
+        "final_fraction": 0.02,
+        "clip_norm": 1.0,
+        "aux_learning_rate": 1e-3,
+        "ema_decay": 0.999,
+    }
+    config.checkpoint = {"every_steps": 2000, "keep": 2}
+    config.log = {"every_steps": 200}
+    config.eval = {"folder": "", "limit": 0}
+    if variant == "smoke":
+        config.model.N, config.model.M, config.model.widths = 16, 16, (16, 16, 16)
+        config.data.crop = 64
+        config.optim.total_steps = 4
+        config.checkpoint.every_steps = 2
+        config.log.every_steps = 1
+    return config

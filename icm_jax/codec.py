@@ -1,0 +1,274 @@
+"""`Codec`: images to `.icm` bytes and back. What a user imports.
+
+    >>> from icm_jax import Codec
+    >>> codec = Codec.load("tic-lite")
+    >>> data = codec.compress(image)          # uint8 [h, w, 3] -> bytes
+    >>> image_hat = codec.decompress(data)    # bytes -> uint8 [h, w, 3]
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
+from itertools import groupby
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from icm_jax import pretrained
+from icm_jax.bitstream import container
+from icm_jax.bitstream.container import Alignment, Header, Section, Stream
+from icm_jax.bitstream.errors import WrongAdapter, WrongCodec
+from icm_jax.canvas import LADDER, Canvas, from_header, pad, plan
+from icm_jax.coding import hyperprior
+from icm_jax.errors import IcmError
+from icm_jax.models import programs
+from icm_jax.pretrained import store
+from icm_jax.pretrained.store import StoredCodec
+
+BATCH_PIXELS = LADDER[-1] ** 2  # images of one canvas size run together up to this many pixels
+
+
+class Estimate(NamedTuple):
+    """What the model says an image costs, before any coding. `map` holds bits a latent position (16×16 pixels)."""
+
+    bits: float
+    bpp: float
+    map: Float[np.ndarray, "hy wy"]
+
+
+class Inspection(NamedTuple):
+    """What a stream holds. Sizes in bytes; `channel_bits` in bits for every channel of y."""
+
+    header: Header
+    total_bytes: int
+    section_bytes: list[tuple[str, int]]
+    bpp: float
+    guarded: int
+    channel_bits: Float[np.ndarray, "m"]
+    z_bits: float
+
+
+class Codec:
+    """A trained codec: compresses and decompresses images of any size, with nothing to prepare or to remember."""
+
+    def __init__(self, stored: StoredCodec) -> None:
+        self._stored = stored if stored.hash else store.with_hash(stored)
+
+    @classmethod
+    def load(cls, name_or_folder: str | Path, quality: int | None = None) -> "Codec":
+        """Loads an included codec by name ("tic-lite", optionally a quality) or any codec folder.
+
+        Raises:
+            IcmError: no such codec or quality, missing or damaged files, weights that do not match their hash.
+        """
+        folder = Path(name_or_folder)
+        if (folder / "codec.json").exists() or os.sep in str(name_or_folder):
+            if quality is not None:
+                raise IcmError(f"{folder} is one codec; quality={quality} applies to included codecs only")
+            return cls(store.load(folder))
+        return cls(store.load(pretrained.folder(str(name_or_folder), quality)))
+
+    @classmethod
+    def for_stream(cls, data: bytes) -> "Codec":
+        """The included codec that wrote a stream.
+
+        Raises:
+            IcmError: the stream names a codec that is not included.
+        """
+        header = container.read_header(data)
+        return cls.load(header.codec_id, header.quality)
+
+    def save(self, folder: str | Path) -> None:
+        """Writes the codec as a folder: JSON specification, safetensors weights, integer tables, hash."""
+        store.save(self._stored, folder)
+
+    @property
+    def name(self) -> str:
+        """Name that streams carry."""
+        return self._stored.name
+
+    @property
+    def quality(self) -> int:
+        """Position on the codec's ladder of rates, low to high."""
+        return self._stored.quality
+
+    @property
+    def lmbda(self) -> float:
+        """Rate–distortion weight it was trained for."""
+        return self._stored.lmbda
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of specification, weights and tables, hexadecimal."""
+        return self._stored.hash
+
+    @property
+    def stored(self) -> StoredCodec:
+        """Specification, weights and tables."""
+        return self._stored
+
+    @cached_property
+    def _params64(self) -> Any:
+        return programs.double_precision({"h_s": self._stored.params["h_s"]})
+
+    def compress(
+        self, image: UInt8[np.ndarray, "h w 3"], alignment: str = "grid", metadata: Mapping[str, Any] | None = None
+    ) -> bytes:
+        """Compresses one image of any size from 1×1 up.
+
+        Args:
+            image: RGB.
+            alignment: "grid", or the published codecs' "pad256" and "resize256".
+            metadata: stored with the stream as JSON.
+
+        Returns:
+            The bytes of an `.icm` file.
+        """
+        return next(self._compress_all([image], alignment, metadata))
+
+    def compress_batch(
+        self, images: Sequence[UInt8[np.ndarray, "h w 3"]], alignment: str = "grid", threads: int | None = None
+    ) -> list[bytes]:
+        """Compresses many images. Same bytes as one by one; neighbours of one size share a device call.
+
+        The networks of the next images run while earlier ones are entropy coded on `threads` threads.
+        """
+        return list(self._compress_all(images, alignment, None, threads))
+
+    def decompress(self, data: bytes) -> UInt8[np.ndarray, "h w 3"]:
+        """Decodes a stream to the image.
+
+        Raises:
+            StreamError: damaged, truncated, of another codec, or symbols that differ from the encoder's.
+        """
+        stream, canvas = self._open(data)
+        y_hat = self._read(stream, canvas).y_hat
+        return self._crop(programs.synthesise(self._stored.spec, self._stored.params, y_hat, canvas)[0], canvas)
+
+    def decompress_batch(
+        self, streams: Sequence[bytes], threads: int | None = None
+    ) -> list[UInt8[np.ndarray, "h w 3"]]:
+        """Decodes many streams; parsing and entropy decoding overlap on `threads` threads."""
+        with ThreadPoolExecutor(threads or _default_threads()) as pool:
+            return list(pool.map(self.decompress, streams))
+
+    def estimated_bits(self, image: UInt8[np.ndarray, "h w 3"], alignment: str = "grid") -> Estimate:
+        """−log2 of the model's likelihoods of the coded latents, and where in the image they fall."""
+        canvas = plan(*_checked(image).shape[:2], alignment)
+        latents = self._quantise([image], [canvas])
+        spec = self._stored.spec
+        y_bits, z_bits = programs.programs(spec).bits(
+            self._stored.params, latents.y_hat, latents.z_hat, latents.scales.astype(np.float32), latents.means
+        )
+        hy, wy = canvas.coded_grid(spec.y_stride)
+        hz, wz = canvas.coded_grid(spec.z_stride)
+        bit_map = np.asarray(y_bits)[0, :hy, :wy].sum(-1, dtype=np.float64)
+        z_map = np.asarray(z_bits)[0, :hz, :wz].sum(-1, dtype=np.float64)
+        ratio = spec.z_stride // spec.y_stride
+        share = np.repeat(np.repeat(z_map, ratio, 0), ratio, 1)[:hy, :wy]
+        bits = float(bit_map.sum() + z_map.sum())
+        # The outermost z may cover fewer y positions: shares are scaled so that the map sums to the total.
+        bit_map += share * (z_map.sum() / max(share.sum(), 1e-12))
+        return Estimate(bits, bits / (canvas.height * canvas.width), bit_map.astype(np.float32))
+
+    def inspect(self, data: bytes) -> Inspection:
+        """Header, bytes of every section, bits of every channel and the cost of the guard."""
+        stream, canvas = self._open(data)
+        symbols = self._read(stream, canvas).symbols[0]
+        z_bits, y_bits = hyperprior.symbol_bits(self._stored, symbols)
+        guards = stream.payloads(container.SectionType.GUARD)
+        return Inspection(
+            header=stream.header,
+            total_bytes=len(data),
+            section_bytes=[(section.type.name, len(section.payload)) for section in stream.sections],
+            bpp=8 * len(data) / (canvas.height * canvas.width),
+            guarded=sum(hyperprior.guarded(payload) for payload in guards),
+            channel_bits=y_bits.sum((0, 1)),
+            z_bits=float(z_bits.sum()),
+        )
+
+    def _compress_all(
+        self, images: Sequence[np.ndarray], alignment: str, metadata: Mapping[str, Any] | None,
+        threads: int | None = None,
+    ) -> Iterator[bytes]:
+        canvases = [plan(*_checked(image).shape[:2], alignment) for image in images]
+        extra = [container.metadata_section(metadata)] if metadata else []
+        with ThreadPoolExecutor(threads or _default_threads()) as pool:
+            pending: list[Future[bytes]] = []
+            for group in _batches(canvases):
+                latents = self._quantise([images[i] for i in group], [canvases[i] for i in group])
+                for i, symbols in zip(group, latents.symbols, strict=True):
+                    pending.append(pool.submit(self._pack, symbols, canvases[i], extra))
+            for future in pending:
+                yield future.result()
+
+    def _quantise(self, images: Sequence[np.ndarray], canvases: Sequence[Canvas]) -> hyperprior.Quantised:
+        stored, canvas = self._stored, canvases[0]
+        pixels = np.stack([_place(image, own) for image, own in zip(images, canvases, strict=True)])
+        y = programs.analyse(stored.spec, stored.params, pixels, canvas)
+        return hyperprior.quantise(stored, self._params64, y, canvases)
+
+    def _pack(self, symbols: hyperprior.Symbols, canvas: Canvas, extra: list[Section]) -> bytes:
+        sections, symbol_hash = hyperprior.write(self._stored, symbols)
+        header = Header(
+            codec_id=self.name,
+            codec_hash=bytes.fromhex(self.hash)[: container.HASH_BYTES],
+            width=canvas.width,
+            height=canvas.height,
+            padded_width=canvas.padded_width,
+            padded_height=canvas.padded_height,
+            quality=self.quality,
+            alignment=canvas.alignment,
+            symbol_hash=symbol_hash,
+        )
+        return container.pack(header, [*sections, *extra])
+
+    def _open(self, data: bytes) -> tuple[Stream, Canvas]:
+        stream = container.unpack(data)
+        header = stream.header
+        own = bytes.fromhex(self.hash)[: container.HASH_BYTES]
+        if header.codec_hash != own:
+            raise WrongCodec(f"{header.codec_id} {header.codec_hash.hex()}", f"{self.name} {own.hex()}")
+        if header.adapter_hash != container.NO_HASH:
+            raise WrongAdapter(f"{header.adapter_id} {header.adapter_hash.hex()}", "none")
+        sizes = (header.height, header.width, header.padded_height, header.padded_width)
+        return stream, from_header(*sizes, header.alignment)
+
+    def _read(self, stream: Stream, canvas: Canvas) -> hyperprior.Quantised:
+        return hyperprior.read(
+            self._stored, self._params64, stream.sections, canvas, stream.header.symbol_hash
+        )
+
+    def _crop(self, pixels: np.ndarray, canvas: Canvas) -> np.ndarray:
+        if canvas.alignment is Alignment.RESIZE256:
+            return programs.resize(pixels, (canvas.height, canvas.width))
+        return pixels[: canvas.height, : canvas.width]
+
+
+def _place(image: np.ndarray, canvas: Canvas) -> np.ndarray:
+    if canvas.alignment is Alignment.RESIZE256:
+        return programs.resize(image, (canvas.padded_height, canvas.padded_width))
+    return pad(image, canvas)
+
+
+def _checked(image: np.ndarray) -> np.ndarray:
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3:
+        found = f"{getattr(image, 'dtype', type(image).__name__)} {getattr(image, 'shape', '')}"
+        raise IcmError(f"image is {found}, expected uint8 [height, width, 3]; read files with icm_jax.data.image_io")
+    return image
+
+
+def _batches(canvases: Sequence[Canvas]) -> Iterator[list[int]]:
+    """Indexes of consecutive images on canvases of one size, as many together as `BATCH_PIXELS` allows."""
+    size = lambda i: (canvases[i].padded_height, canvases[i].padded_width)  # noqa: E731
+    for (height, width), group in groupby(range(len(canvases)), key=size):
+        members = list(group)
+        count = max(1, BATCH_PIXELS // (height * width))
+        yield from (members[i : i + count] for i in range(0, len(members), count))
+
+
+def _default_threads() -> int:
+    return max(1, min(8, os.cpu_count() or 1))

@@ -1,0 +1,1 @@
+"""From latents to the sections of a stream and back."""

@@ -1,0 +1,1 @@
+"""Building blocks shared by every codec: convolutions, window attention, residual stacks."""

@@ -1,0 +1,82 @@
+"""Swin layers and the stack of them (STB) that TIC puts between its convolutions.
+
+stack: x + layers(x)          one skip around all layers; no norm, no convolution after them
+layer: u = x + attention(norm(x));  u + mlp(norm(u))
+"""
+
+from collections.abc import Sequence
+
+import jax
+from flax import linen as nn
+from jax import Array
+from jaxtyping import Float
+
+from icm_jax.layers.window_attention import WindowAttention
+
+_dense_init = nn.initializers.truncated_normal(0.02)
+
+
+class DropPath(nn.Module):
+    """Stochastic depth: drops a residual branch for a whole image, kept branches divided by 1 - rate."""
+
+    rate: float
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b h w c"]:
+        if not train or self.rate == 0.0:
+            return x
+        keep = jax.random.bernoulli(self.make_rng("drop_path"), 1.0 - self.rate, (x.shape[0], 1, 1, 1))
+        return x * keep.astype(x.dtype) / (1.0 - self.rate)
+
+
+class Mlp(nn.Module):
+    """Dense, exact (erf) GELU, Dense."""
+
+    hidden: int
+    features: int
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*b c"]) -> Float[Array, "*b c"]:
+        h = nn.gelu(nn.Dense(self.hidden, kernel_init=_dense_init, name="fc1")(x), approximate=False)
+        return nn.Dense(self.features, kernel_init=_dense_init, name="fc2")(h)
+
+
+class SwinLayer(nn.Module):
+    """One pre-norm Swin transformer layer."""
+
+    features: int
+    heads: int
+    window: int
+    shift: int
+    mlp_ratio: int
+    drop_path: float
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b h w c"]:
+        attention = WindowAttention(self.features, self.heads, self.window, self.shift, name="attn")
+        mlp = Mlp(self.mlp_ratio * self.features, self.features, name="mlp")
+        drop = DropPath(self.drop_path)
+        x = x + drop(attention(nn.LayerNorm(epsilon=1e-5, name="norm1")(x)), train)
+        return x + drop(mlp(nn.LayerNorm(epsilon=1e-5, name="norm2")(x)), train)
+
+
+class SwinStack(nn.Module):
+    """STB: `len(drop_paths)` Swin layers, every second one shifted by half a window, inside one long skip."""
+
+    features: int
+    heads: int
+    window: int
+    shift: int
+    mlp_ratio: int
+    drop_paths: Sequence[float]
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b h w c"]:
+        h = x
+        for i, drop_path in enumerate(self.drop_paths):
+            shift = self.shift if i % 2 else 0
+            layer = SwinLayer(
+                self.features, self.heads, self.window, shift, self.mlp_ratio, drop_path, name=f"layer{i}"
+            )
+            h = layer(h, train)
+        return x + h

@@ -1,0 +1,40 @@
+"""Trains a codec from a config, then evaluates it.
+
+    python -m icm_jax.main --config=configs/base_tic.py --workdir=runs/base_tic
+    python -m icm_jax.main --config=configs/tic_lite.py --config.data.folder=photos --workdir=runs/lite
+
+Run the same command again to continue an interrupted run.
+"""
+
+import sys
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from icm_jax.errors import IcmError
+
+CONFIG = config_flags.DEFINE_config_file("config", None, "Config file, optionally with :argument.", lock_config=True)
+WORKDIR = flags.DEFINE_string("workdir", None, "Folder for checkpoints, logs, exported codecs and results.")
+
+
+def main(argv: list[str]) -> None:
+    """Entry point behind absl's flags."""
+    from icm_jax.train.loop import train  # after the flags: `--help` needs no JAX
+
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected argument {argv[1]!r}; options begin with --")
+    logging.set_verbosity(logging.WARNING)  # Orbax reports every file it touches
+    try:
+        train(CONFIG.value, WORKDIR.value)
+    except IcmError as error:
+        sys.exit(f"icm: {error}")
+
+
+def run() -> None:
+    """Console entry point."""
+    flags.mark_flags_as_required(["config", "workdir"])
+    app.run(main)
+
+
+if __name__ == "__main__":
+    run()

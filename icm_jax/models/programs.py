@@ -1,0 +1,112 @@
+"""The compiled programs of a codec: one a canvas size and step, shared by every codec of the same specification.
+
+    analyse     uint8 [b, H, W, 3]         ─► y, z                   float32, default device
+    hyper       z_hat                      ─► scales f64, means f32   float64, host CPU: decides every table index
+    synthesise  y_hat                      ─► uint8 [b, H, W, 3]      float32, default device
+
+Weights are arguments, never constants, so two rates or two adapted codecs run the same program.
+"""
+
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jaxtyping import Float, UInt8
+
+from icm_jax.canvas import Canvas, tiles
+from icm_jax.entropy import gaussian
+from icm_jax.layers.resize import bilinear
+from icm_jax.models.registry import ModelSpec, build
+
+# A context manager of the public API since JAX 0.8; older releases have it under `experimental`.
+enable_x64 = jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64
+
+
+class Programs(NamedTuple):
+    """Jitted steps of one specification."""
+
+    analyse: Any
+    hyper_analyse: Any
+    hyper_synthesise: Any
+    synthesise: Any
+    bits: Any
+
+
+@lru_cache(maxsize=16)
+def programs(spec: ModelSpec) -> Programs:
+    """The jitted steps of a specification; jit itself keeps one executable a canvas size."""
+    model = build(spec)
+
+    def run(method: str) -> Any:
+        return lambda params, *args: model.apply({"params": params}, *args, method=method)
+
+    def analyse(params: Any, pixels: UInt8[Array, "b h w 3"]) -> Float[Array, "b hy wy m"]:
+        return run("analyse")(params, pixels.astype(jnp.float32) / 255.0)
+
+    def synthesise(params: Any, y_hat: Float[Array, "b hy wy m"]) -> UInt8[Array, "b h w 3"]:
+        x_hat = run("synthesise")(params, y_hat)
+        return jnp.round(jnp.clip(x_hat, 0.0, 1.0) * 255.0).astype(jnp.uint8)
+
+    def bits(params: Any, y_hat: Array, z_hat: Array, scales: Array, means: Array) -> tuple[Array, Array]:
+        y_bits = -jnp.log2(gaussian.likelihood(y_hat, scales, means))
+        return y_bits, -jnp.log2(run("z_likelihoods")(params, z_hat))
+
+    jitted = (analyse, run("hyper_analyse"), run("hyper_synthesise"), synthesise, bits)
+    return Programs(*(jax.jit(function) for function in jitted))
+
+
+def double_precision(params: Any) -> Any:
+    """float64 copies of parameters on the host."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)
+
+
+def scales_and_means(spec: ModelSpec, params64: Any, z_hat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Scales (float64) and means (float32) of y from z_hat, evaluated in float64 on the host CPU.
+
+    Encoder and decoder both call this, so their table indexes agree although machines, batch sizes and compilers
+    sum in different orders: in float64 that moves a scale by 1e-14, far inside the guard's tolerance of 1e-9.
+    """
+    host = jax.devices("cpu")[0]
+    with enable_x64(True), jax.default_device(host):
+        scales, means = programs(spec).hyper_synthesise(params64, z_hat.astype(np.float64))
+        return np.asarray(scales), np.asarray(means).astype(np.float32)
+
+
+def analyse(spec: ModelSpec, params: Any, pixels: np.ndarray, canvas: Canvas) -> Array:
+    """y of a batch of padded images uint8 [b, H, W, 3]; large canvases tile by tile, with bounded memory."""
+    program = programs(spec).analyse
+    if not canvas.tiled:
+        return program(params, pixels)
+    stride = spec.y_stride
+    y = np.empty((len(pixels), *canvas.grid(stride), spec.M), np.float32)
+    for tile in tiles(canvas):
+        part = np.asarray(program(params, pixels[:, *tile.window(1)]))
+        y[:, *tile.kept(stride)] = part[:, *tile.kept_inside(stride)]
+    return jnp.asarray(y)
+
+
+def synthesise(spec: ModelSpec, params: Any, y_hat: np.ndarray, canvas: Canvas) -> np.ndarray:
+    """uint8 images [b, H, W, 3] of a canvas from y_hat; large canvases tile by tile."""
+    program = programs(spec).synthesise
+    if not canvas.tiled:
+        return np.asarray(program(params, y_hat))
+    stride = spec.y_stride
+    pixels = np.empty((len(y_hat), canvas.padded_height, canvas.padded_width, 3), np.uint8)
+    for tile in tiles(canvas):
+        part = np.asarray(program(params, y_hat[:, *tile.window(stride)]))
+        pixels[:, *tile.kept(1)] = part[:, *tile.kept_inside(1)]
+    return pixels
+
+
+@partial(jax.jit, static_argnums=1)
+def _resize(pixels: UInt8[Array, "b h w 3"], size: tuple[int, int]) -> UInt8[Array, "b h2 w2 3"]:
+    resized = bilinear(pixels.astype(jnp.float32), size)
+    return jnp.round(jnp.clip(resized, 0.0, 255.0)).astype(jnp.uint8)
+
+
+def resize(pixels: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]) -> UInt8[np.ndarray, "h2 w2 3"]:
+    """Bilinear resize of one image, as the reference's "resize" alignment does, rounded to 8 bits."""
+    return np.asarray(_resize(pixels[None], size))[0]

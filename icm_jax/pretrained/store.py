@@ -1,0 +1,167 @@
+"""A codec on disk: one folder with a JSON spec, safetensors weights, integer tables and a hash over all of them.
+
+    codec.json            model specification, name, quality, λ, hash, how it was trained
+    weights.safetensors   parameters by '/'-joined path (float16, the factorised prior float32)
+    tables.safetensors    integer CDFs of z and y, ragged rows concatenated as uint16
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+from flax import traverse_util
+
+from icm_jax.bitstream.tables import CdfTables
+from icm_jax.errors import IcmError
+from icm_jax.models.registry import ModelSpec, model_spec, spec_values
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class StoredCodec:
+    """Content of a codec folder. `params` are float32; `hash` is hexadecimal SHA-256."""
+
+    name: str
+    quality: int
+    lmbda: float
+    spec: ModelSpec
+    params: Mapping[str, Any]
+    z_tables: CdfTables
+    y_tables: CdfTables
+    hash: str = ""
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+
+def stored_dtype(path: str) -> type[np.generic]:
+    """float16 halves the file; the prior of z stays float32, its tables are cut from its far tails."""
+    return np.float32 if path.startswith("z_prior/") else np.float16
+
+
+def as_stored(params: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Flat parameters, rounded to the precision they are stored in. Tables must be made from these."""
+    flat = traverse_util.flatten_dict(params, sep="/")
+    arrays = {path: np.asarray(leaf).astype(stored_dtype(path)) for path, leaf in flat.items()}
+    for path, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise IcmError(f"parameter {path} has a value that is not finite or beyond float16; train on or clip it")
+    return arrays
+
+
+def as_float32(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Nested float32 parameters from flat stored ones."""
+    return traverse_util.unflatten_dict({path: a.astype(np.float32) for path, a in arrays.items()}, sep="/")
+
+
+def save(codec: StoredCodec, folder: str | Path) -> str:
+    """Writes a codec folder (whole or not at all) and returns its hash."""
+    folder = Path(folder)
+    weights, tables = as_stored(codec.params), _pack_tables(codec.z_tables, codec.y_tables)
+    digest = content_hash(codec.spec, weights, tables)
+    record = {
+        "format": FORMAT,
+        "name": codec.name,
+        "quality": codec.quality,
+        "lmbda": codec.lmbda,
+        "model": spec_values(codec.spec),
+        "hash": digest,
+        "training": dict(codec.training),
+    }
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        safetensors.numpy.save_file(weights, temporary / "weights.safetensors")
+        safetensors.numpy.save_file(tables, temporary / "tables.safetensors")
+        (temporary / "codec.json").write_text(json.dumps(record, indent=2) + "\n")
+        temporary.chmod(0o755)
+        for file in temporary.iterdir():
+            file.chmod(0o644)
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return digest
+
+
+def load(folder: str | Path) -> StoredCodec:
+    """Reads a codec folder and checks its hash.
+
+    Raises:
+        IcmError: a file is missing or damaged, the format is newer, or weights and hash disagree.
+    """
+    folder = Path(folder)
+    try:
+        record = json.loads((folder / "codec.json").read_text())
+        weights = safetensors.numpy.load_file(folder / "weights.safetensors")
+        tables = safetensors.numpy.load_file(folder / "tables.safetensors")
+    except FileNotFoundError as error:
+        missing = Path(str(error.filename or folder)).name
+        raise IcmError(f"{folder}: {missing} is missing; a codec folder holds codec.json and two .safetensors") from None
+    except (OSError, ValueError, safetensors.SafetensorError) as error:
+        raise IcmError(f"{folder}: damaged codec folder ({error}); copy or export it again") from None
+    if record.get("format") != FORMAT:
+        raise IcmError(f"{folder}: format {record.get('format')}, this program reads {FORMAT}; update icm-jax")
+    spec = model_spec(record["model"])
+    digest = content_hash(spec, weights, tables)
+    if digest != record["hash"]:
+        raise IcmError(
+            f"{folder}: weights have hash {digest[:16]}, codec.json says {record['hash'][:16]}; copy or export it again"
+        )
+    z_tables, y_tables = _unpack_tables(tables)
+    known = {key: record[key] for key in ("name", "quality", "lmbda", "hash", "training")}
+    return StoredCodec(
+        spec=spec, params=as_float32(weights), z_tables=z_tables, y_tables=y_tables, **known
+    )
+
+
+def content_hash(spec: ModelSpec, weights: Mapping[str, np.ndarray], tables: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 over everything that decides how a stream is read: specification, weights, tables."""
+    digest = hashlib.sha256(json.dumps(spec_values(spec), sort_keys=True).encode())
+    for arrays in (weights, tables):
+        for name in sorted(arrays):
+            array = np.ascontiguousarray(arrays[name])
+            digest.update(f"{name}:{array.dtype.str}:{array.shape}".encode())
+            digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def with_hash(codec: StoredCodec) -> StoredCodec:
+    """A codec that was never saved, with the hash it would get; its weights rounded as stored."""
+    weights = as_stored(codec.params)
+    digest = content_hash(codec.spec, weights, _pack_tables(codec.z_tables, codec.y_tables))
+    return dataclasses.replace(codec, params=as_float32(weights), hash=digest)
+
+
+def _pack_tables(z_tables: CdfTables, y_tables: CdfTables) -> dict[str, np.ndarray]:
+    """Rows without their leading 0 and trailing 65536, end to end: a third of the padded matrix, and 16 bits."""
+    packed = {}
+    for name, tables in (("z", z_tables), ("y", y_tables)):
+        rows = [row[1 : length - 1] for row, length in zip(tables.cdf, tables.length, strict=True)]
+        packed[f"{name}_cdf"] = np.concatenate(rows).astype(np.uint16)
+        packed[f"{name}_length"] = tables.length.astype(np.int32)
+        packed[f"{name}_offset"] = tables.offset.astype(np.int32)
+    return packed
+
+
+def _unpack_tables(packed: Mapping[str, np.ndarray]) -> tuple[CdfTables, CdfTables]:
+    unpacked = []
+    for name in ("z", "y"):
+        length, offset = packed[f"{name}_length"], packed[f"{name}_offset"]
+        cdf = np.zeros((len(length), int(length.max())), np.int32)
+        start = 0
+        for row, n in zip(cdf, length, strict=True):
+            row[1 : n - 1] = packed[f"{name}_cdf"][start : start + n - 2]
+            row[n - 1] = 1 << 16
+            start += n - 2
+        unpacked.append(CdfTables(cdf, length.astype(np.int32), offset.astype(np.int32)))
+    return unpacked[0], unpacked[1]

@@ -1,0 +1,1 @@
+"""Training: configuration, optimiser, step, state, checkpoints and the loop over them."""

@@ -1,0 +1,47 @@
+"""From trained parameters to codec folders: one a rate, with tight integer tables."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from icm_jax.entropy.factorized import fit_quantiles
+from icm_jax.entropy.tables import factorized_tables, gaussian_tables
+from icm_jax.models import rate_family
+from icm_jax.pretrained import store
+from icm_jax.train.config import TrainConfig
+
+
+def export(config: TrainConfig, params: Any, step: int, folder: Path) -> list[Path]:
+    """Writes `folder/q1`, `q2`, … in the order of `rate.lmbda`, and returns the folders."""
+    lmbdas = config.rate.lmbda
+    folders = []
+    for quality, lmbda in enumerate(lmbdas, start=1):
+        member = rate_family.fold(params, quality - 1) if len(lmbdas) > 1 else params
+        training = {"steps": step, "batch_size": config.data.batch_size, "crop": config.data.crop}
+        codec = make_codec(config.name, quality, lmbda, config.model, member, training)
+        folders.append(folder / f"q{quality}")
+        store.save(codec, folders[-1])
+    return folders
+
+
+def make_codec(
+    name: str, quality: int, lmbda: float, spec: Any, params: Any, training: dict[str, Any]
+) -> store.StoredCodec:
+    """A codec from parameters: quantiles solved for, weights rounded as stored, tables cut from the rounded ones."""
+    params = jax.tree.map(np.asarray, params)
+    prior = dict(params["z_prior"])
+    prior["quantiles"] = np.asarray(fit_quantiles(prior))
+    stored = store.as_float32(store.as_stored({**params, "z_prior": prior}))
+    codec = store.StoredCodec(
+        name=name,
+        quality=quality,
+        lmbda=lmbda,
+        spec=spec,
+        params=stored,
+        z_tables=factorized_tables(stored["z_prior"]),
+        y_tables=gaussian_tables(),
+        training=training,
+    )
+    return store.with_hash(codec)

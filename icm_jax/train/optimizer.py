@@ -1,0 +1,54 @@
+"""Learning-rate schedules and the two optimisers of a codec (networks, quantiles)."""
+
+from typing import Any
+
+import jax
+import optax
+from optax.contrib import MuonDimensionNumbers, muon
+
+from icm_jax.train.config import OptimConfig
+
+
+def schedule(config: OptimConfig) -> optax.Schedule:
+    """Learning rate by step, warm-up included."""
+    peak, total = config.learning_rate, config.total_steps
+    if config.schedule == "milestones":
+        main = optax.piecewise_constant_schedule(peak, {round(total * at): 0.5 for at in config.milestones})
+    elif config.schedule == "cosine":
+        start = round(total * config.decay_start)
+        decay = optax.cosine_decay_schedule(peak, max(1, total - start), config.final_fraction)
+        main = optax.join_schedules([optax.constant_schedule(peak), decay], [start])
+    else:
+        main = optax.constant_schedule(peak)
+    warmup = config.warmup_steps
+    return lambda step: main(step) * (1.0 if warmup == 0 else jax.numpy.minimum(1.0, (step + 1) / warmup))
+
+
+def optimizer(config: OptimConfig) -> optax.GradientTransformation:
+    """Clipped Adam or Muon for the networks; Adam of its own for leaves named `quantiles`."""
+    rate = schedule(config)
+    if config.optimizer == "muon":
+        # RMS-matched to Adam, so that one learning rate serves kernels (Muon) and everything else (Adam).
+        update = muon(rate, muon_weight_dimension_numbers=_matrices, consistent_rms=0.2)
+    else:
+        update = optax.adam(rate)
+    network = optax.chain(optax.clip_by_global_norm(config.clip_norm), update)
+    return optax.partition({"network": network, "quantiles": optax.adam(config.aux_learning_rate)}, _labels)
+
+
+def _labels(params: Any) -> Any:
+    def label(path: tuple[Any, ...], _: Any) -> str:
+        return "quantiles" if "quantiles" in jax.tree_util.keystr(path[-1:]) else "network"
+
+    return jax.tree_util.tree_map_with_path(label, params)
+
+
+def _matrices(params: Any) -> Any:
+    """Kernels as matrices [everything else, output channels]; None leaves a parameter to Adam."""
+
+    def dimensions(path: tuple[Any, ...], leaf: Any) -> MuonDimensionNumbers | None:
+        if leaf.ndim < 2 or not jax.tree_util.keystr(path[-1:]).rstrip("']").endswith("kernel"):
+            return None
+        return MuonDimensionNumbers(tuple(range(leaf.ndim - 1)), (leaf.ndim - 1,))
+
+    return jax.tree_util.tree_map_with_path(dimensions, params)
