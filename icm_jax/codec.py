@@ -6,6 +6,7 @@
     >>> image_hat = codec.decompress(data)    # bytes -> uint8 [h, w, 3]
 """
 
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,6 +22,7 @@ from icm_jax import pretrained
 from icm_jax.bitstream import container
 from icm_jax.bitstream.container import Alignment, Header, Section, Stream
 from icm_jax.bitstream.errors import WrongAdapter, WrongCodec
+from icm_jax.bitstream.header import HASH_BYTES, NO_HASH
 from icm_jax.canvas import LADDER, Canvas, from_header, pad, plan
 from icm_jax.coding import hyperprior
 from icm_jax.errors import IcmError
@@ -28,6 +30,7 @@ from icm_jax.models import programs
 from icm_jax.pretrained import store
 from icm_jax.pretrained.store import StoredCodec
 
+DEFAULT_CODEC = "tic-lite"
 BATCH_PIXELS = LADDER[-1] ** 2  # images of one canvas size run together up to this many pixels
 
 
@@ -46,7 +49,7 @@ class Inspection(NamedTuple):
     total_bytes: int
     section_bytes: list[tuple[str, int]]
     bpp: float
-    guarded: int
+    guard_bytes: int
     channel_bits: Float[np.ndarray, "m"]
     z_bits: float
 
@@ -185,7 +188,7 @@ class Codec:
             total_bytes=len(data),
             section_bytes=[(section.type.name, len(section.payload)) for section in stream.sections],
             bpp=8 * len(data) / (canvas.height * canvas.width),
-            guarded=sum(hyperprior.guarded(payload) for payload in guards),
+            guard_bytes=sum(map(len, guards)),
             channel_bits=y_bits.sum((0, 1)),
             z_bits=float(z_bits.sum()),
         )
@@ -195,7 +198,7 @@ class Codec:
         threads: int | None = None,
     ) -> Iterator[bytes]:
         canvases = [plan(*_checked(image).shape[:2], alignment) for image in images]
-        extra = [container.metadata_section(metadata)] if metadata else []
+        extra = [_metadata_section(metadata)] if metadata else []
         with ThreadPoolExecutor(threads or _default_threads()) as pool:
             pending: list[Future[bytes]] = []
             for group in _batches(canvases):
@@ -215,7 +218,7 @@ class Codec:
         sections, symbol_hash = hyperprior.write(self._stored, symbols)
         header = Header(
             codec_id=self.name,
-            codec_hash=bytes.fromhex(self.hash)[: container.HASH_BYTES],
+            codec_hash=bytes.fromhex(self.hash)[: HASH_BYTES],
             width=canvas.width,
             height=canvas.height,
             padded_width=canvas.padded_width,
@@ -229,10 +232,10 @@ class Codec:
     def _open(self, data: bytes) -> tuple[Stream, Canvas]:
         stream = container.unpack(data)
         header = stream.header
-        own = bytes.fromhex(self.hash)[: container.HASH_BYTES]
+        own = bytes.fromhex(self.hash)[: HASH_BYTES]
         if header.codec_hash != own:
             raise WrongCodec(f"{header.codec_id} {header.codec_hash.hex()}", f"{self.name} {own.hex()}")
-        if header.adapter_hash != container.NO_HASH:
+        if header.adapter_hash != NO_HASH:
             raise WrongAdapter(f"{header.adapter_id} {header.adapter_hash.hex()}", "none")
         sizes = (header.height, header.width, header.padded_height, header.padded_width)
         return stream, from_header(*sizes, header.alignment)
@@ -272,3 +275,7 @@ def _batches(canvases: Sequence[Canvas]) -> Iterator[list[int]]:
 
 def _default_threads() -> int:
     return max(1, min(8, os.cpu_count() or 1))
+
+
+def _metadata_section(values: Mapping[str, Any]) -> Section:
+    return Section(container.SectionType.METADATA, json.dumps(values, separators=(",", ":")).encode())

@@ -1,0 +1,180 @@
+"""Files to files: what `icm compress` and `icm decompress` do with lists, folders and globs.
+
+A bad input is reported and left out; the others are written. Outputs appear whole or not at all.
+"""
+
+import glob
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from icm_jax.bitstream import container
+from icm_jax.canvas import plan
+from icm_jax.codec import Codec
+from icm_jax.data.image_io import EXTENSIONS, read_image, write_bytes, write_image
+from icm_jax.errors import IcmError
+
+CHUNK = 16  # images in memory at a time
+
+
+class Coded(NamedTuple):
+    """One file that was written."""
+
+    input: Path
+    output: Path
+    width: int
+    height: int
+    bytes: int
+    bpp: float
+    codec: str
+    quality: int
+
+    def __str__(self) -> str:
+        size = f"{self.width}×{self.height}"
+        return f"{self.input} -> {self.output}  {size}  {self.bytes:,} bytes  {self.bpp:.3f} bpp  {self.codec} q{self.quality}"
+
+
+class Outcome(NamedTuple):
+    """What was written, and a line for every input that failed."""
+
+    done: list[Coded]
+    failures: list[str]
+
+
+def find_inputs(inputs: Sequence[str], extensions: Sequence[str]) -> list[Path]:
+    """Files behind names, folders and globs, in order, without repeats.
+
+    Raises:
+        IcmError: a name, folder or glob stands for nothing.
+    """
+    found: dict[Path, None] = {}
+    for name in inputs:
+        path = Path(name)
+        if path.is_dir():
+            matches = sorted(file for file in path.iterdir() if file.suffix.lower() in extensions)
+            if not matches:
+                raise IcmError(f"{path}: the folder holds no {', '.join(extensions)} file")
+        elif path.exists():
+            matches = [path]
+        else:
+            matches = [Path(match) for match in sorted(glob.glob(name, recursive=True)) if Path(match).is_file()]
+            if not matches:
+                raise IcmError(f"{name}: no such file, folder or glob; check the path")
+        found |= dict.fromkeys(matches)
+    return list(found)
+
+
+def compress_files(
+    codec: Codec, inputs: Sequence[str], output: Path | None, force: bool, alignment: str, convert_16bit: bool
+) -> Outcome:
+    """Compresses every input with one codec."""
+    jobs, failures = _plan_outputs(find_inputs(inputs, EXTENSIONS), output, ".icm", (".icm",), force)
+    done: list[Coded] = []
+    with tqdm(total=len(jobs), unit="image", disable=None if len(jobs) > 1 else True) as bar:
+        for chunk in _chunks(jobs):
+            images, bad = _read_all([source for source, _ in chunk], convert_16bit)
+            failures += bad
+            # Images of one canvas next to each other share a device call.
+            ready = [(source, target, images[source]) for source, target in chunk if source in images]
+            ready.sort(key=lambda job: plan(*job[2].shape[:2], alignment)[2:4])
+            streams = codec.compress_batch([image for _, _, image in ready], alignment)
+            for (source, target, image), data in zip(ready, streams, strict=True):
+                with _reporting(failures):
+                    write_bytes(target, data)
+                    done.append(_record(source, target, image.shape, len(data), codec))
+            bar.update(len(chunk))
+    return Outcome(done, failures)
+
+
+def decompress_files(codec: str | None, inputs: Sequence[str], output: Path | None, force: bool) -> Outcome:
+    """Decodes every input, each with the codec it names unless one is given."""
+    jobs, failures = _plan_outputs(find_inputs(inputs, (".icm",)), output, ".png", EXTENSIONS, force)
+    given = Codec.load(codec) if codec and Path(codec).is_dir() else None
+    loaded: dict[tuple[str, int], Codec] = {}
+    done: list[Coded] = []
+    for source, target in tqdm(jobs, unit="image", disable=None if len(jobs) > 1 else True):
+        with _reporting(failures, f"{source}: "):
+            data = read_stream(source)
+            reader = given or _reader(data, codec, loaded)
+            image = reader.decompress(data)
+            write_image(target, image)
+            done.append(_record(source, target, image.shape, len(data), reader))
+    return Outcome(done, failures)
+
+
+def read_stream(path: Path) -> bytes:
+    """Bytes of a stream file."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise IcmError(f"can not be read ({error.strerror}); check the path and its permissions") from None
+
+
+def _reader(data: bytes, name: str | None, loaded: dict[tuple[str, int], Codec]) -> Codec:
+    header = container.read_header(data)
+    key = (name or header.codec_id, header.quality)
+    if key not in loaded:
+        loaded[key] = Codec.load(*key)
+    return loaded[key]
+
+
+def _plan_outputs(
+    sources: Sequence[Path], output: Path | None, suffix: str, valid: Sequence[str], force: bool
+) -> tuple[list[tuple[Path, Path]], list[str]]:
+    """Pairs of input and output, and a line for every output that must not be replaced."""
+    single_file = output is not None and output.suffix.lower() in valid and not output.is_dir()
+    if single_file and len(sources) > 1:
+        raise IcmError(f"{output} is one file, the inputs are {len(sources)}; give a folder with -o")
+    if output is not None and not single_file:
+        try:
+            output.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise IcmError(f"{output}: can not be made a folder ({error.strerror}); choose another with -o") from None
+    jobs: list[tuple[Path, Path]] = []
+    failures, taken = [], set()
+    for source in sources:
+        target = output if single_file and output else (output or source.parent) / source.with_suffix(suffix).name
+        if target in taken:
+            failures.append(f"{source}: another input is already written to {target}; use one folder an output")
+        elif target.exists() and not force:
+            failures.append(f"{target}: exists; pass --force to replace it, or -o for another place")
+        else:
+            taken.add(target)
+            jobs.append((source, target))
+    return jobs, failures
+
+
+def _read_all(sources: Sequence[Path], convert_16bit: bool) -> tuple[dict[Path, np.ndarray], list[str]]:
+    images: dict[Path, np.ndarray] = {}
+    failures: list[str] = []
+    with ThreadPoolExecutor() as pool:
+        pending = {source: pool.submit(read_image, source, convert_16bit) for source in sources}
+    for source, future in pending.items():
+        try:
+            images[source] = future.result()
+        except IcmError as error:
+            failures.append(str(error))
+    return images, failures
+
+
+@contextmanager
+def _reporting(failures: list[str], prefix: str = "") -> Iterator[None]:
+    """Turns an error about one file into a line, so that the others go on."""
+    try:
+        yield
+    except IcmError as error:
+        failures.append(f"{prefix}{error}")
+
+
+def _record(source: Path, target: Path, shape: tuple[int, ...], size: int, codec: Codec) -> Coded:
+    height, width = shape[:2]
+    return Coded(source, target, width, height, size, 8 * size / (height * width), codec.name, codec.quality)
+
+
+def _chunks(jobs: Sequence[tuple[Path, Path]]) -> Iterator[Sequence[tuple[Path, Path]]]:
+    return (jobs[i : i + CHUNK] for i in range(0, len(jobs), CHUNK))

@@ -1,0 +1,178 @@
+"""The `icm` command: one thin function a subcommand. Heavy imports wait until a subcommand needs them.
+
+Exit codes: 0 all done; 1 some inputs failed, the others are written; 2 nothing was done (bad usage or input).
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from icm_jax import __version__
+from icm_jax.errors import IcmError
+
+DONE, SOME_FAILED, NOTHING_DONE = 0, 1, 2
+
+EXAMPLES = """examples:
+  icm demo --out demo                        compress the included photos, write demo/index.html
+  icm compress photo.jpg                     photo.jpg -> photo.icm, with the included codec
+  icm compress photos/ -o coded -q 2         a folder, at a lower rate
+  icm decompress coded -o decoded            every .icm file of a folder -> PNG
+  icm inspect photo.icm                      header, sections, where the bits went
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of the command; returns the exit code."""
+    options = _parser().parse_args(argv)
+    _use_compilation_cache()
+    try:
+        return options.run(options)
+    except IcmError as error:
+        print(f"icm: {error}", file=sys.stderr)
+        return NOTHING_DONE
+    except KeyboardInterrupt:
+        print("icm: interrupted; files already written are whole", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="icm",
+        description="Image coding for machines: compress, decompress and inspect .icm files.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"icm-jax {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    compress = _command(commands, "compress", _compress, "images -> .icm files", "icm compress photos/ -o coded -q 4")
+    compress.add_argument("inputs", nargs="+", metavar="IN", help="image files, folders or globs (PNG, JPEG, WebP)")
+    _add_output(compress, "one .icm file for one input, else a folder (default: beside each input)")
+    _add_codec(compress)
+    compress.add_argument("-q", "--quality", type=int, help="rate of an included codec, 1 = smallest files")
+    compress.add_argument("--alignment", default="grid", choices=("grid", "pad256", "resize256"),
+                          help="how sizes off the codec's grid are handled; the last two are the published codecs' ways")
+    compress.add_argument("--convert-16bit", action="store_true", help="reduce 16-bit images to 8 bits")
+
+    decompress = _command(commands, "decompress", _decompress, ".icm files -> images", "icm decompress coded -o decoded")
+    decompress.add_argument("inputs", nargs="+", metavar="IN", help=".icm files, folders or globs")
+    _add_output(decompress, "one image file for one input, else a folder (default: beside each input, as PNG)")
+    _add_codec(decompress)
+
+    inspect = _command(commands, "inspect", _inspect, "what a file holds", "icm inspect photo.icm --json")
+    inspect.add_argument("inputs", nargs="+", metavar="IN", help=".icm files, folders or globs")
+    inspect.add_argument("--json", action="store_true", help="print records instead of text")
+    _add_codec(inspect)
+
+    demo = _command(commands, "demo", _demo, "the included photos, coded and compared, as a page", "icm demo --out demo")
+    demo.add_argument("--out", type=Path, default=Path("icm-demo"), help="folder for files and index.html (%(default)s)")
+    _add_codec(demo)
+
+    parity = _command(commands, "parity", _parity, "compare with arrays of the PyTorch references",
+                      "icm parity golden/tic/tic_*.npz")
+    parity.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="golden files (.npz) or folders of them")
+    parity.add_argument("--json", action="store_true", help="print rows as JSON")
+
+    complexity = _command(commands, "complexity", _complexity, "parameters and kMACs a pixel", "icm complexity tic-lite")
+    complexity.add_argument("codec", metavar="CODEC", help="included codec, codec folder, or a published model: tic, tic-original")
+    complexity.add_argument("--json", action="store_true", help="print a record instead of a table")
+    return parser
+
+
+def _command(commands: argparse._SubParsersAction, name: str, run: object, what: str, example: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=what, description=what[0].upper() + what[1:] + ".", epilog=f"example: {example}"
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_output(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument("-o", "--output", type=Path, metavar="OUT", help=what)
+    parser.add_argument("-f", "--force", action="store_true", help="replace existing outputs")
+    parser.add_argument("--json", action="store_true", help="print a record a file instead of text")
+
+
+def _add_codec(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-c", "--codec", default=None, help="included codec or codec folder (default: tic-lite, or what a file names)")
+
+
+def _use_compilation_cache() -> None:
+    """Compiled programs are kept between runs; JAX_COMPILATION_CACHE_DIR overrides the place, empty turns it off."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "icm-jax" / "xla"
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def _compress(options: argparse.Namespace) -> int:
+    from icm_jax.batch import compress_files
+    from icm_jax.codec import DEFAULT_CODEC, Codec
+
+    codec = Codec.load(options.codec or DEFAULT_CODEC, options.quality)
+    outcome = compress_files(
+        codec, options.inputs, options.output, options.force, options.alignment, options.convert_16bit
+    )
+    return _finish(outcome, options.json)
+
+
+def _decompress(options: argparse.Namespace) -> int:
+    from icm_jax.batch import decompress_files
+
+    return _finish(decompress_files(options.codec, options.inputs, options.output, options.force), options.json)
+
+
+def _finish(outcome: "tuple[list, list[str]]", as_json: bool) -> int:
+    records, failures = outcome
+    if as_json:
+        print(json.dumps([record._asdict() for record in records], indent=2, default=str))
+    else:
+        for record in records:
+            print(record)
+    for failure in failures:
+        print(f"icm: {failure}", file=sys.stderr)
+    if not failures:
+        return DONE
+    return SOME_FAILED if records else NOTHING_DONE
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    from icm_jax.batch import find_inputs
+    from icm_jax.inspection import describe, report
+
+    reports = [report(path, options.codec) for path in find_inputs(options.inputs, (".icm",))]
+    print(json.dumps(reports, indent=2) if options.json else "\n\n".join(map(describe, reports)))
+    return DONE
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from icm_jax.codec import DEFAULT_CODEC
+    from icm_jax.evaluate.demo import run_demo
+
+    print(run_demo(options.out, codec_name=options.codec or DEFAULT_CODEC))
+    return DONE
+
+
+def _parity(options: argparse.Namespace) -> int:
+    from weights_convert.golden import run_parity
+
+    return run_parity(options.paths, as_json=options.json)
+
+
+def _complexity(options: argparse.Namespace) -> int:
+    from icm_jax.codec import Codec
+    from icm_jax.evaluate.complexity import complexity, format_table
+    from icm_jax.models.registry import MODELS
+
+    named = options.codec in MODELS and not Path(options.codec).exists()
+    spec = MODELS[options.codec].spec() if named else Codec.load(options.codec).stored.spec
+    result = complexity(spec)
+    print(json.dumps(result._asdict(), indent=2) if options.json else format_table(options.codec, result))
+    return DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())
