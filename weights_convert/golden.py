@@ -1,0 +1,95 @@
+"""The oracle: golden files of published PyTorch models against this project, array by array.
+
+    python -m weights_convert.golden PATH... [--json]
+
+The leading words of a file's name say which model made it. Nothing else is assumed: sizes, widths, seeds and
+which arrays there are all come from the file.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from icm_jax.errors import IcmError
+from weights_convert.golden_file import GoldenError, Row, failure
+from weights_convert.golden_tic import check_tic
+from weights_convert.parity_table import format_rows
+
+Checker = Callable[[Path], list[Row]]
+
+
+def _no_model(path: Path) -> list[Row]:
+    """A kind whose fixtures exist before its model does: it can not pass."""
+    return [failure(path.name, "this project has no model of this kind yet")]
+
+
+# Leading words of a file name -> the check; the longest match counts.
+KINDS: dict[str, Checker] = {
+    "tic_small": check_tic,
+    "tic_full": check_tic,
+    "tic_original": _no_model,
+}
+WEIGHTS_SUFFIX = "_weights"
+
+
+def check_file(path: Path) -> list[Row]:
+    """The verdict on every array of a golden file.
+
+    Raises:
+        GoldenError: no such file, it can not be read, its kind is unknown, or its weights are missing.
+    """
+    if not path.is_file():
+        raise GoldenError(f"{path} does not exist; give the path of a golden .npz file")
+    if path.stem.endswith(WEIGHTS_SUFFIX):
+        return [Row(path.name, 0.0, 0.0, 0.0, True, "weights, no check")]
+    kinds = [kind for kind in KINDS if f"{path.stem}_".startswith(f"{kind}_")]
+    if not kinds:
+        raise GoldenError(f"{path.name} is of an unknown kind; known: {', '.join(KINDS)}")
+    return KINDS[max(kinds, key=len)](path)
+
+
+def run_parity(paths: Sequence[Path], as_json: bool = False) -> int:
+    """Checks files one after another and prints the verdicts. Returns 0 if all arrays passed, 1 otherwise.
+
+    A file that can not be checked counts as a failure and does not keep the others from being checked.
+    """
+    reports: dict[str, list[Row]] = {}
+    for path in paths:
+        try:
+            rows = check_file(path)
+        except IcmError as error:
+            rows = [failure(path.name, str(error))]
+        reports[str(path)] = rows
+        if not as_json:
+            print(format_rows(str(path), rows), flush=True)
+    passed = bool(reports) and all(row.passed for rows in reports.values() for row in rows)
+    if as_json:
+        files = [
+            {"path": path, "passed": all(row.passed for row in rows), "rows": [_record(row) for row in rows]}
+            for path, rows in reports.items()
+        ]
+        print(json.dumps({"passed": passed, "files": files}, indent=1, allow_nan=False))
+    return 0 if passed else 1
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line of `python -m weights_convert.golden`."""
+    parser = argparse.ArgumentParser(prog="parity", description="Compare golden files with this project.")
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="golden .npz files")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
+    arguments = parser.parse_args(argv)
+    return run_parity(arguments.paths, arguments.json)
+
+
+def _record(row: Row) -> dict[str, object]:
+    """A row as JSON; a difference that is not a number becomes null."""
+    return {
+        name: None if isinstance(value, float) and value != value else value
+        for name, value in row._asdict().items()
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
