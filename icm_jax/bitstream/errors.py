@@ -53,8 +53,7 @@ class TruncatedStream(StreamError):
 
     def __str__(self) -> str:
         return (
-            f"truncated at section {self.section}: {self.needed} more bytes needed, {self.left} left; "
-            f"{GET_A_NEW_COPY}"
+            f"truncated at section {self.section}: {self.needed} more bytes needed, {self.left} left; {GET_A_NEW_COPY}"
         )
 
 

@@ -38,8 +38,7 @@ def validate(tables: CdfTables) -> CdfTables:
             raise ValueError(f"{name} must be int32, got {array.dtype}; use .astype(np.int32)")
     if cdf.ndim != 2 or not len(cdf) or length.shape != cdf.shape[:1] or offset.shape != cdf.shape[:1]:
         raise ValueError(
-            "tables must have shapes [T, L], [T], [T] with T > 0, "
-            f"got {cdf.shape}, {length.shape}, {offset.shape}"
+            f"tables must have shapes [T, L], [T], [T] with T > 0, got {cdf.shape}, {length.shape}, {offset.shape}"
         )
     rows, width = cdf.shape
     _refuse((length < MIN_LENGTH) | (length > width), f"length out of range {MIN_LENGTH}..{width}")
