@@ -86,8 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _record(row: Row) -> dict[str, object]:
     """A row as JSON; a difference that is not a number becomes null."""
     return {
-        name: None if isinstance(value, float) and value != value else value
-        for name, value in row._asdict().items()
+        name: None if isinstance(value, float) and value != value else value for name, value in row._asdict().items()
     }
 
 

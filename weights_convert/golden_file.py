@@ -150,9 +150,7 @@ def companion(path: Path) -> Path:
             if candidate.exists():
                 return candidate
             tried.append(candidate.name)
-    raise GoldenError(
-        f"{path.name} has no weights in it and none beside it; put one of {', '.join(tried)} there"
-    )
+    raise GoldenError(f"{path.name} has no weights in it and none beside it; put one of {', '.join(tried)} there")
 
 
 def _difference(name: str, ours: np.ndarray, theirs: np.ndarray, tolerance: Tolerance, note: str) -> Row:

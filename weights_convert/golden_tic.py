@@ -86,9 +86,7 @@ def check_tic(path: Path) -> list[Row]:
             check_odd_size(file, codec)
     check_tables(file, params["z_prior"])
     check_streams(file, params["z_prior"])
-    file.ignore(
-        r"rounding_margin_\w+_min|n_\w+_margin_below_1e-4", "describes the roundings of the reference"
-    )
+    file.ignore(r"rounding_margin_\w+_min|n_\w+_margin_below_1e-4", "describes the roundings of the reference")
     return file.finish()
 
 
@@ -150,9 +148,7 @@ def _check_stages(file: GoldenFile, codec: Codec) -> None:
     scales = file.read_map("scales") if "scales" in file else scales
     y_likelihoods = np.asarray(jax.jit(gaussian.likelihood)(y_hat, scales, means))
     z_likelihoods = np.asarray(codec.run("z_likelihoods", z_hat))
-    tolerance = TOLERANCES[
-        "likelihood" if {"scales", "means"} <= file.arrays.keys() else "likelihood_own_scales"
-    ]
+    tolerance = TOLERANCES["likelihood" if {"scales", "means"} <= file.arrays.keys() else "likelihood_own_scales"]
     file.compare_map("y_likelihoods", y_likelihoods, tolerance)
     file.compare_map("z_likelihoods", z_likelihoods, TOLERANCES["likelihood"])
     _check_rates(file, bits(y_likelihoods), bits(z_likelihoods), x.shape[0] * x.shape[1] * x.shape[2])

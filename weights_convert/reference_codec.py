@@ -26,9 +26,7 @@ class Codec:
         """One of the model's methods."""
         return _apply(self.model, method, (), self.params, *args)[0]
 
-    def run_and_capture(
-        self, method: str, modules: tuple[str, ...], *args: Any
-    ) -> tuple[Any, dict[str, Array]]:
+    def run_and_capture(self, method: str, modules: tuple[str, ...], *args: Any) -> tuple[Any, dict[str, Array]]:
         """The same, with the outputs of modules by path (`g_a/stb1`)."""
         out, captured = _apply(self.model, method, modules, self.params, *args)
         return out, captured

@@ -134,7 +134,5 @@ def _window(table_rows: int) -> int:
 
 def _common(what: str, values: Mapping[str, int]) -> int:
     if len(set(values.values())) != 1:
-        raise ConversionError(
-            f"stacks differ in their {what} ({dict(values)}); one TIC has the same everywhere"
-        )
+        raise ConversionError(f"stacks differ in their {what} ({dict(values)}); one TIC has the same everywhere")
     return next(iter(values.values()))

@@ -1,0 +1,57 @@
+"""The papers' figures of TIC, and the three ways of counting against each other."""
+
+import pytest
+
+from icm_jax.evaluate.complexity import complexity, format_table
+from icm_jax.models.tic import TICSpec
+
+
+@pytest.fixture(scope="module")
+def tic():
+    return complexity(TICSpec())
+
+
+def test_parameters_of_the_published_codec(tic):
+    assert tic.enc_params == 2_738_880 + 901_952 + 7_808  # g_a, h_a, factorised prior
+    assert tic.dec_params == 1_123_392 + 2_738_691  # h_s, g_s
+
+
+def test_papers_rule_gives_the_papers_figures(tic):
+    assert round(tic.enc_kmacs_paper, 2) == 142.54
+    assert round(tic.dec_kmacs_paper, 2) == 188.52
+
+
+def test_true_multiplications(tic):
+    assert tic.enc_kmacs == pytest.approx(142.28, abs=0.01)
+    assert tic.dec_kmacs == pytest.approx(142.50, abs=0.01)
+
+
+def test_deconvolutions_make_all_the_difference(tic):
+    """By hand: k²·in·out a position of the input of g_s1, g_s3, g_s5, g_s7, h_s1, h_s3, in kMAC a pixel."""
+    g_s = [(9 * 192 * 128, 16), (9 * 128 * 128, 8), (9 * 128 * 128, 4)]
+    h_s = [(9 * 128 * 128, 64), (9 * 128 * 384, 32)]
+    last = 25 * 128 * 3 / 2**2
+    taps = sum(macs / stride**2 for macs, stride in g_s + h_s)
+    assert tic.dec_kmacs_executed - tic.dec_kmacs == pytest.approx((taps * 7 / 9 + last * 11 / 25) / 1e3, abs=1e-6)
+    assert tic.enc_kmacs_executed == tic.enc_kmacs
+
+
+def test_bottleneck_codec_by_hand():
+    """A codec without attention: strided convolutions and C·C/2 + 9·C²/4 + C·C/2 a bottleneck position."""
+    widths, m, n = (8, 16, 24), 32, 16
+    spec = TICSpec(N=n, M=m, widths=widths, depths=(1, 2, 1, 1), hyper_depths=(1, 1), block="bottleneck")
+    channels = [3, *widths, m]
+    macs = 0.0
+    for i, depth in enumerate(spec.depths):
+        kernel = 25 if i == 0 else 9
+        per_position = kernel * channels[i] * channels[i + 1] + depth * 3.25 * channels[i + 1] ** 2
+        macs += per_position / 4 ** (i + 1)
+    macs += (9 * m * n + 3.25 * n * n) / 32**2 + (9 * n * n + 3.25 * n * n) / 64**2
+    assert complexity(spec).enc_kmacs == pytest.approx(macs / 1e3, rel=1e-9)
+
+
+def test_table_has_a_line_a_codec(tic):
+    lines = format_table({"tic": tic}).splitlines()
+    assert lines[0].split()[:2] == ["codec", "encoder"]
+    assert lines[1].split()[0] == "tic"
+    assert "142.28 (142.54)" in lines[1]
