@@ -16,8 +16,8 @@ from icm_jax.evaluate.measure import Scores
 class Coded:
     """One photo coded by one codec. Paths are relative to the page.
 
-    `file` is what was measured, `picture` what a browser can show of it. `fits` is False for a classical codec
-    whose smallest file is still larger than the one it is compared with.
+    `file` is what was measured, `picture` what a browser can show of it. `fits` is False for a classical
+    codec whose smallest file is still larger than the one it is compared with.
     """
 
     codec: str
@@ -101,7 +101,10 @@ def terminal_table(photos: Sequence[PhotoReport]) -> str:
     names = mean_gains(photos)
     by_metric = [(title, mean_gains(photos, metric)) for metric, title in METRICS.items()]
     gain_rows = [[title, *(f"{gains[name]:+.2f}" for name in names)] for title, gains in by_metric]
-    gain_head = [f"{photos[0].coded[0].codec} at the same bytes", *(f"minus {ANCHORS[n].label}" for n in names)]
+    gain_head = [
+        f"{photos[0].coded[0].codec} at the same bytes",
+        *(f"minus {ANCHORS[n].label}" for n in names),
+    ]
     return "\n\n".join([table(head, rows), *([table(gain_head, gain_rows)] if names else [])])
 
 

@@ -80,7 +80,8 @@ def _blur(planes: np.ndarray) -> np.ndarray:
         offsets = np.arange(size) - size // 2
         window = np.exp(-(offsets**2) / (2 * WINDOW_SIGMA**2))
         blurred = ndimage.correlate1d(planes, window / window.sum(), axis=axis)
-        planes = np.take(blurred, np.arange(size // 2, length - size // 2), axis=axis)
+        inside = slice(size // 2, length - size // 2)
+        planes = blurred[..., inside] if axis == -1 else blurred[..., inside, :]
     return planes
 
 

@@ -3,8 +3,9 @@
 image --compress--> bytes (--file--> bytes) --decompress--> decoded --> psnr, ms_ssim
 """
 
+import math
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -102,6 +103,11 @@ def measure(codec: ImageCodec, image: np.ndarray, file: Path | None = None) -> M
         decode_seconds=decode_seconds,
     )
     return Measured(data, decoded, scores)
+
+
+def json_scores(scores: Scores) -> dict[str, float | int | None]:
+    """The scores by name; an infinite PSNR becomes None, for JSON has no infinity."""
+    return {k: None if isinstance(v, float) and math.isinf(v) else v for k, v in asdict(scores).items()}
 
 
 def warm_up(codec: ImageCodec, image: np.ndarray) -> None:

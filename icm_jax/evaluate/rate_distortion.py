@@ -12,7 +12,6 @@ import json
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from icm_jax.errors import IcmError
 from icm_jax.evaluate.anchors import ANCHORS, get_anchor
 from icm_jax.evaluate.curves import gain_table, markdown_table
 from icm_jax.evaluate.image_quality import ms_ssim_db
-from icm_jax.evaluate.measure import ImageCodec, measure, warm_up
+from icm_jax.evaluate.measure import ImageCodec, json_scores, measure, warm_up
 from icm_jax.evaluate.plots import plot_rd
 
 GAIN_RATES = (0.15, 0.25, 0.35, 0.5, 0.7)  # bpp
@@ -63,7 +62,7 @@ def evaluate_folder(
                     if (codec.name, image.shape) not in warm:
                         warm_up(codec, image)
                         warm.add((codec.name, image.shape))
-                    record = {**head, **_finite(asdict(measure(codec, image).scores))}
+                    record = {**head, **json_scores(measure(codec, image).scores)}
                     log.write(json.dumps(record) + "\n")
                     log.flush()
                     done[_key(head)] = record
@@ -114,15 +113,10 @@ def _point(codec: str, quality: int, digest: str, group: list[Record]) -> dict[s
         "estimated_bpp": mean("estimated_bpp"),
         "psnr": mean("psnr"),
         "ms_ssim": mean("ms_ssim"),
-        **_finite({"ms_ssim_db": decibels}),
+        "ms_ssim_db": decibels if math.isfinite(decibels) else None,
         "encode_seconds": mean("encode_seconds"),
         "decode_seconds": mean("decode_seconds"),
     }
-
-
-def _finite(scores: dict[str, Any]) -> dict[str, Any]:
-    """JSON has no infinity."""
-    return {k: None if isinstance(v, float) and math.isinf(v) else v for k, v in scores.items()}
 
 
 def _key(record: Record) -> tuple[Any, ...]:

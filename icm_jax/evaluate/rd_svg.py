@@ -11,9 +11,9 @@ from html import escape
 from icm_jax.evaluate.curves import Curve
 from icm_jax.evaluate.plots import series_colours, spread_labels
 
-WIDTH, HEIGHT = 560, 380
-LEFT, RIGHT, TOP, BOTTOM = 44, 92, 14, 46  # margins; the right one holds the curve labels
-LABEL_GAP = 17  # pixels between two labels
+WIDTH, HEIGHT = 420, 300
+LEFT, RIGHT, TOP, BOTTOM = 32, 58, 10, 42  # margins; the right one holds the curve labels
+LABEL_GAP = 14  # pixels between two labels
 TARGET_TICKS = 6
 SMALLEST_SPAN = 0.1  # dB or bpp: a flat curve still gets an axis
 

@@ -46,6 +46,11 @@ class FakeCodec:
         return FakeEstimate(bits, bits / (height * width), bit_map)
 
 
+@pytest.fixture(scope="session")
+def fake_codec_type() -> type[FakeCodec]:
+    return FakeCodec
+
+
 @pytest.fixture
 def fake_codecs() -> list[FakeCodec]:
     return [FakeCodec(quality) for quality in WEBP_QUALITIES]

@@ -60,8 +60,12 @@ def test_cutting_ends_exactly_at_the_rate() -> None:
     curve = make_curve("tic", [0.1, 0.4, 1.6], [26, 30, 34])
     cut = curve.upto(0.8)
     assert list(cut.bpp) == [0.1, 0.4, 0.8] and cut.value[-1] == pytest.approx(curve.at(0.8))
+    assert cut.cut and list(cut.measured[0]) == [0.1, 0.4]
     assert len(curve.upto(0.05).bpp) == 0
-    assert list(curve.upto(2).bpp) == list(curve.bpp)
+    for limit in (1.6, 2):  # nothing is interpolated
+        whole = curve.upto(limit)
+        assert not whole.cut and list(whole.measured[0]) == list(curve.bpp)
+    assert not curve.upto(0.4).cut
 
 
 def test_curves_of_a_summary() -> None:
