@@ -42,6 +42,9 @@ class DemoResult:
     table: str
     seconds: float
 
+    def __str__(self) -> str:
+        return f"{self.table}\n\nwritten in {self.seconds:.0f} s; open {self.index}"
+
 
 def run_demo(
     out: Path,

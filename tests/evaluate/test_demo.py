@@ -143,7 +143,7 @@ def test_terminal_table_and_scores_file(result) -> None:
     records = json.loads((result.index.parent / "scores.json").read_text())
     shown = len([name for name in SHOWN_ANCHORS if name in available()])
     assert len(records) == 3 * (3 + 3 * shown)
-    assert result.seconds > 0
+    assert str(result).startswith(result.table) and str(result).endswith(f"open {result.index}")
 
 
 def test_lowest_middle_and_highest_are_compared(fake_codec_type) -> None:
