@@ -15,7 +15,9 @@ from weights_convert.keymap import CONV, DENSE, ConversionError, Layout, Rule, c
 from weights_convert.transtic import common, stack_depth, window_of_table
 
 # A 1×1 convolution there, a dense layer here: (out, in, 1, 1) -> (in, out).
-POINTWISE = Layout("1×1 convolution", lambda a: a[:, :, 0, 0].transpose(1, 0), lambda a: a.transpose(1, 0)[..., None, None])
+POINTWISE = Layout(
+    "1×1 convolution", lambda a: a[:, :, 0, 0].transpose(1, 0), lambda a: a.transpose(1, 0)[..., None, None]
+)
 
 RULES = (
     # h_s ends in a convolution here, which TransTIC's rule for h_s would take for a transposed one.

@@ -5,6 +5,7 @@ Source of the names: NYCU-MAPL/TransTIC and, for the factorised prior, CompressA
 """
 
 import math
+import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -114,8 +115,9 @@ def load_checkpoint(path: Path) -> dict[str, np.ndarray]:
         raise ConversionError(f"{path} is a PyTorch file; pip install torch to read it") from None
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError) as error:
-        raise ConversionError(f"{path} can not be read as a PyTorch checkpoint: {error}") from None
+    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        reason = f"{error}".partition("\n")[0]
+        raise ConversionError(f"{path} can not be read as a PyTorch checkpoint: {reason}") from None
     tensors = content.get("state_dict", content) if isinstance(content, dict) else None
     if not tensors or not all(isinstance(tensor, torch.Tensor) for tensor in tensors.values()):
         raise ConversionError(f"{path} holds no state dict of tensors")
