@@ -149,6 +149,9 @@ def _load_codecs(names: Sequence[str], qualities: Sequence[int] | None) -> dict[
         if Path(name).is_dir():
             codecs[name] = Codec.load(name)
         else:
+            pretrained.folder(
+                name
+            )  # refuses a name that is not included, which has no qualities to loop over
             for quality in qualities or pretrained.qualities(name):
                 codecs[f"{name}-{quality}"] = Codec.load(name, quality)
     return codecs

@@ -115,3 +115,8 @@ def test_command_prints_one_line_and_fails(folder, fake_codecs, tmp_path, monkey
     assert main([str(folder), "--anchors", "bpg", "--out", str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: unknown anchor 'bpg'") and error.count("\n") == 1
+
+
+def test_command_refuses_an_unknown_codec(folder, tmp_path, capsys) -> None:
+    assert main([str(folder), "--codecs", "no-such-codec", "--out", str(tmp_path / "out")]) == 2
+    assert "'no-such-codec'" in capsys.readouterr().err
