@@ -7,7 +7,7 @@ so that a rounding that falls the other way in one stage can not spoil the next.
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ from weights_convert.golden_coder import (
 from weights_convert.golden_file import EXACT, GoldenFile, Row, Tolerance, companion
 from weights_convert.golden_odd import check_odd_size
 from weights_convert.golden_training import check_training
-from weights_convert.keymap import find_rule, invert
+from weights_convert.keymap import Rule, find_rule, invert
 from weights_convert.reference_codec import Codec, bits
 from weights_convert.transtic import RULES, tic_from_state_dict
 
@@ -76,7 +76,7 @@ def check_tic(path: Path) -> list[Row]:
     # A GPU would otherwise multiply float32 matrices with 10-bit mantissas.
     with jax.default_matmul_precision("highest"):
         if has_weights:
-            _check_state_dict(file, codec, state_dict)
+            check_state_dict(file, codec, RULES, state_dict)
         _check_constants(file, codec)
         if "y" in file:
             _check_stages(file, codec)
@@ -86,19 +86,23 @@ def check_tic(path: Path) -> list[Row]:
             check_odd_size(file, codec)
     check_tables(file, params["z_prior"])
     check_streams(file, params["z_prior"])
-    file.ignore(r"rounding_margin_\w+_min|n_\w+_margin_below_1e-4", "describes the roundings of the reference")
+    file.ignore(
+        r"rounding_margin_\w+_min|n_\w+_margin_below_1e-4", "describes the roundings of the reference"
+    )
     return file.finish()
 
 
-def _check_state_dict(file: GoldenFile, codec: Codec, state_dict: Mapping[str, np.ndarray]) -> None:
+def check_state_dict(
+    file: GoldenFile, codec: Codec, rules: Sequence[Rule], state_dict: Mapping[str, np.ndarray]
+) -> None:
     """The weights survive the way into the parameter tree and back; every reference name has a rule."""
-    back = invert(codec.params, RULES, state_dict)
+    back = invert(codec.params, rules, state_dict)
     changed = [name for name, array in back.items() if not np.array_equal(state_dict[name], array)]
     file.require("sd/*", not changed, f"{len(back)} arrays converted and back, changed: {changed or 'none'}")
     file.compare("N", codec.model.spec.N, EXACT)
     file.compare("M", codec.model.spec.M, EXACT)
     if "state_dict_keys" in file:
-        unmapped = [str(name) for name in file.read("state_dict_keys") if find_rule(str(name), RULES) is None]
+        unmapped = [str(name) for name in file.read("state_dict_keys") if find_rule(str(name), rules) is None]
         file.require("state_dict_keys", not unmapped, f"names without a rule: {unmapped or 'none'}")
     if "state_dict_shapes" in file:
         shapes = dict(zip(file.read("state_dict_keys"), file.read("state_dict_shapes"), strict=True))
@@ -130,7 +134,7 @@ def _check_stages(file: GoldenFile, codec: Codec) -> None:
     y = file.read_map("y")
     z = _stage(file, codec, "h_a", y, ("z",))[0]
     z = file.read_map("z") if "z" in file else z
-    _check_rounding(file, "z_hat", z, codec.medians())
+    check_rounding(file, "z_hat", z, codec.medians())
     check_symbols(file, "z_symbols", z - codec.medians())
 
     z_hat = file.read_map("z_hat")
@@ -139,7 +143,7 @@ def _check_stages(file: GoldenFile, codec: Codec) -> None:
     _check_indexes(file)
     check_symbols(file, "y_symbols", y - means)
     if "y_hat" in file:
-        _check_rounding(file, "y_hat", y, means)
+        check_rounding(file, "y_hat", y, means)
         y_hat = file.read_map("y_hat")
     else:
         y_hat = file.read_map("y_symbols") + means
@@ -148,10 +152,12 @@ def _check_stages(file: GoldenFile, codec: Codec) -> None:
     scales = file.read_map("scales") if "scales" in file else scales
     y_likelihoods = np.asarray(jax.jit(gaussian.likelihood)(y_hat, scales, means))
     z_likelihoods = np.asarray(codec.run("z_likelihoods", z_hat))
-    tolerance = TOLERANCES["likelihood" if {"scales", "means"} <= file.arrays.keys() else "likelihood_own_scales"]
+    tolerance = TOLERANCES[
+        "likelihood" if {"scales", "means"} <= file.arrays.keys() else "likelihood_own_scales"
+    ]
     file.compare_map("y_likelihoods", y_likelihoods, tolerance)
     file.compare_map("z_likelihoods", z_likelihoods, TOLERANCES["likelihood"])
-    _check_rates(file, bits(y_likelihoods), bits(z_likelihoods), x.shape[0] * x.shape[1] * x.shape[2])
+    check_rates(file, bits(y_likelihoods), bits(z_likelihoods), x.shape[0] * x.shape[1] * x.shape[2])
     file.compare("mse", np.mean((x_hat - x) ** 2, dtype=np.float64), TOLERANCES["mse"])
 
 
@@ -170,7 +176,7 @@ def _stage(
     return outputs
 
 
-def _check_rounding(file: GoldenFile, name: str, latent: np.ndarray, centre: np.ndarray) -> None:
+def check_rounding(file: GoldenFile, name: str, latent: np.ndarray, centre: np.ndarray) -> None:
     """A quantised latent: the same wherever the rounding is not a matter of the last bits."""
     rounded = np.round(latent - centre) + centre
     near = rounding_margin(latent - centre) < ROUNDING_MARGIN
@@ -191,7 +197,8 @@ def _check_indexes(file: GoldenFile) -> None:
     file.require("gc_indexes", len(wrong) == 0, f"{len(wrong)} of {theirs.size} indexes differ")
 
 
-def _check_rates(file: GoldenFile, bits_y: float, bits_z: float, pixels: int) -> None:
+def check_rates(file: GoldenFile, bits_y: float, bits_z: float, pixels: int) -> None:
+    """Compares bits_y, bits_z and bpp."""
     file.compare("bits_y", bits_y, TOLERANCES["bits"])
     file.compare("bits_z", bits_z, TOLERANCES["bits"])
     file.compare("bpp", (bits_y + bits_z) / pixels, TOLERANCES["bits"])

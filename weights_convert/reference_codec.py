@@ -13,20 +13,23 @@ from jax import Array
 from numpy.typing import ArrayLike
 
 from icm_jax.models.tic import TIC
+from icm_jax.models.tic_original import TICOriginal
 
 
 @dataclass(frozen=True)
 class Codec:
     """A TIC with the reference's weights."""
 
-    model: TIC
+    model: TIC | TICOriginal
     params: dict[str, Any]
 
     def run(self, method: str, *args: Any) -> Any:
         """One of the model's methods."""
         return _apply(self.model, method, (), self.params, *args)[0]
 
-    def run_and_capture(self, method: str, modules: tuple[str, ...], *args: Any) -> tuple[Any, dict[str, Array]]:
+    def run_and_capture(
+        self, method: str, modules: tuple[str, ...], *args: Any
+    ) -> tuple[Any, dict[str, Array]]:
         """The same, with the outputs of modules by path (`g_a/stb1`)."""
         out, captured = _apply(self.model, method, modules, self.params, *args)
         return out, captured
@@ -44,7 +47,7 @@ class Codec:
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def _apply(
-    model: TIC, method: str, modules: tuple[str, ...], params: Mapping[str, Any], *args: Any
+    model: TIC | TICOriginal, method: str, modules: tuple[str, ...], params: Mapping[str, Any], *args: Any
 ) -> tuple[Any, dict[str, Array]]:
     out, state = model.apply(
         {"params": params},

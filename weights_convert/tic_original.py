@@ -64,7 +64,7 @@ def infer_spec(shapes: Mapping[str, tuple[int, ...]]) -> TICOriginalSpec:
     """The architecture that has these shapes. Heads and windows come from the relative position bias tables.
 
     Raises:
-        ConversionError: a name that every original TIC has is missing, or stacks disagree about what they share.
+        ConversionError: a name that every original TIC has is missing, or stacks disagree.
     """
     try:
         n, m = shapes["h_a0.weight"][:2]
@@ -74,7 +74,9 @@ def infer_spec(shapes: Mapping[str, tuple[int, ...]]) -> TICOriginalSpec:
         mlps = {s: shapes[block + "mlp.fc1.weight"] for s, block in blocks.items()}
         mlps["context_prediction"] = shapes["context_prediction.mlp.fc1.weight"]
     except KeyError as error:
-        raise ConversionError(f"{error.args[0]} is missing: this is not the state dict of an original TIC") from None
+        raise ConversionError(
+            f"{error.args[0]} is missing: this is no state dict of an original TIC"
+        ) from None
     return TICOriginalSpec(
         N=n,
         M=m,

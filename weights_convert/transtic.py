@@ -86,7 +86,7 @@ def infer_spec(shapes: Mapping[str, tuple[int, ...]]) -> TICSpec:
         ratios = {s: shapes[f"{s}.residual_group.blocks.0.mlp.fc1.weight"] for s in tables}
     except KeyError as error:
         raise ConversionError(f"{error.args[0]} is missing: this is not the state dict of a TIC") from None
-    depth = {stack: _depth(stack, shapes) for stack in tables}
+    depth = {stack: stack_depth(stack, shapes) for stack in tables}
     return TICSpec(
         N=n,
         M=m,
@@ -95,9 +95,9 @@ def infer_spec(shapes: Mapping[str, tuple[int, ...]]) -> TICSpec:
         hyper_depths=tuple(depth[stack] for stack in HYPER_STACKS),
         heads=tuple(tables[stack][1] for stack in STACKS),
         hyper_heads=tuple(tables[stack][1] for stack in HYPER_STACKS),
-        window=_common("window", {s: _window(tables[s][0]) for s in STACKS}),
-        hyper_window=_common("window", {s: _window(tables[s][0]) for s in HYPER_STACKS}),
-        mlp_ratio=_common("MLP ratio", {s: rows // columns for s, (rows, columns) in ratios.items()}),
+        window=common("window", {s: window_of_table(tables[s][0]) for s in STACKS}),
+        hyper_window=common("window", {s: window_of_table(tables[s][0]) for s in HYPER_STACKS}),
+        mlp_ratio=common("MLP ratio", {s: rows // columns for s, (rows, columns) in ratios.items()}),
     )
 
 
@@ -124,17 +124,25 @@ def load_checkpoint(path: Path) -> dict[str, np.ndarray]:
     return {name: tensor.numpy() for name, tensor in tensors.items()}
 
 
-def _depth(stack: str, shapes: Mapping[str, tuple[int, ...]]) -> int:
+def stack_depth(stack: str, shapes: Mapping[str, tuple[int, ...]]) -> int:
+    """Layers of a stack."""
     blocks = [re.match(rf"{stack}\.residual_group\.blocks\.(\d+)\.", name) for name in shapes]
     return 1 + max(int(block[1]) for block in blocks if block)
 
 
-def _window(table_rows: int) -> int:
+def window_of_table(table_rows: int) -> int:
     """The table has (2·window - 1)² rows."""
     return (math.isqrt(table_rows) + 1) // 2
 
 
-def _common(what: str, values: Mapping[str, int]) -> int:
+def common(what: str, values: Mapping[str, int]) -> int:
+    """The one value that all of `values` are.
+
+    Raises:
+        ConversionError: they are not.
+    """
     if len(set(values.values())) != 1:
-        raise ConversionError(f"stacks differ in their {what} ({dict(values)}); one TIC has the same everywhere")
+        raise ConversionError(
+            f"stacks differ in their {what} ({dict(values)}); one TIC has the same everywhere"
+        )
     return next(iter(values.values()))

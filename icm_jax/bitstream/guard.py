@@ -69,9 +69,7 @@ def encode_guard(scales: ArrayLike, epsilon: float = EPSILON["float64"]) -> byte
     listed = _float64(scales).ravel()[positions]
     levels, _ = _nearest_level(listed)
     sides = scale_indexes(listed) - levels
-    gaps = np.diff(positions, prepend=-1) - 1
-    entries = (varint(entry) for entry in (2 * gaps + sides).tolist())
-    return varint(len(positions)) + b"".join(entries)
+    return write_list(positions, sides)
 
 
 def decode_guard(
@@ -88,7 +86,7 @@ def decode_guard(
     """
     own = _float64(scales)
     indexes = scale_indexes(own).ravel()
-    positions, sides = _read_list(data, min(count_limit, own.size), own.size)
+    positions, sides = read_list(data, min(count_limit, own.size), own.size)
     levels, distance = _nearest_level(own.ravel()[positions])
     # The encoder's scale lies within epsilon of the level, and this one within epsilon of the encoder's.
     far = distance >= 2 * epsilon
@@ -98,7 +96,19 @@ def decode_guard(
     return indexes.reshape(own.shape)
 
 
-def _read_list(data: bytes, count_limit: int, size: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+def write_list(positions: NDArray[np.int64], sides: NDArray[np.int32]) -> bytes:
+    """Bytes of a list of rising positions, a side (0 or 1) each; see `encode_guard`."""
+    gaps = np.diff(positions, prepend=-1) - 1
+    entries = (varint(entry) for entry in (2 * gaps + sides).tolist())
+    return varint(len(positions)) + b"".join(entries)
+
+
+def read_list(data: bytes, count_limit: int, size: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Positions below `size`, and their sides.
+
+    Raises:
+        TruncatedStream, DamagedSection: the list is cut, too long or points outside.
+    """
     cursor = Cursor(data, "GUARD")
     count = cursor.varint()
     if count > min(count_limit, cursor.left):  # an entry takes a byte at least

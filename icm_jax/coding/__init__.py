@@ -1,1 +1,49 @@
-"""From latents to the sections of a stream and back."""
+"""From latents to the sections of a stream and back: one module a kind of entropy model."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from icm_jax.bitstream.container import Section
+from icm_jax.canvas import Canvas
+from icm_jax.coding import context, hyperprior
+from icm_jax.coding.latents import Quantised
+from icm_jax.models.registry import ModelSpec, model_name
+from icm_jax.pretrained.store import StoredCodec
+
+
+class Coding(Protocol):
+    """What a module of this package offers; see `hyperprior` for the contracts."""
+
+    SCALE_PATH: tuple[str, ...]
+
+    def quantise(self, codec: StoredCodec, params64: dict, y: Any, canvases: Sequence[Canvas]) -> Quantised:
+        """Latents of a batch -> symbols."""
+
+    def write(self, codec: StoredCodec, symbols: Any) -> tuple[list[Section], int]:
+        """Symbols of an image -> sections."""
+
+    def read(
+        self,
+        codec: StoredCodec,
+        params64: dict,
+        sections: Sequence[Section],
+        canvas: Canvas,
+        expected_hash: int,
+    ) -> Quantised:
+        """Sections of an image -> latents."""
+
+    def symbol_bits(self, codec: StoredCodec, symbols: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Bits of every z and y symbol."""
+
+
+CODINGS: dict[str, Coding] = {
+    "tic": hyperprior,
+    "tic-original": context,
+}
+
+
+def coding_of(spec: ModelSpec) -> Coding:
+    """How the latents of a model are coded."""
+    return CODINGS[model_name(spec)]

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 from icm_jax.errors import IcmError
 from icm_jax.models.tic import TIC, TICSpec
+from icm_jax.models.tic_original import TICOriginal, TICOriginalSpec
 
-ModelSpec = TICSpec
+ModelSpec = TICSpec | TICOriginalSpec
 
 
 class Model(NamedTuple):
@@ -20,6 +21,7 @@ class Model(NamedTuple):
 
 MODELS: dict[str, Model] = {
     "tic": Model(TICSpec, TIC),
+    "tic-original": Model(TICOriginalSpec, TICOriginal),
 }
 
 
