@@ -15,9 +15,9 @@ class Bottleneck(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
         inner = self.features // 2
-        h = nn.relu(Conv(inner, 1, init="lecun", name="reduce")(x))
-        h = nn.relu(Conv(inner, 3, init="lecun", name="spatial")(h))
-        return x + Conv(self.features, 1, init="lecun", name="expand")(h)
+        h = nn.relu(Conv(inner, 1, initializer="lecun", name="reduce")(x))
+        h = nn.relu(Conv(inner, 3, initializer="lecun", name="spatial")(h))
+        return x + Conv(self.features, 1, initializer="lecun", name="expand")(h)
 
 
 class BottleneckStack(nn.Module):

@@ -91,12 +91,12 @@ class Conv(nn.Module):
     features: int
     kernel_size: int
     stride: int = 1
-    init: str = "uniform"
+    initializer: str = "uniform"
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b hs ws d"]:
         k, c_in = self.kernel_size, x.shape[-1]
-        kernel_init, bias_init = initializers(self.init, c_in * k * k)
+        kernel_init, bias_init = initializers(self.initializer, c_in * k * k)
         kernel = self.param("kernel", kernel_init, (k, k, c_in, self.features))
         bias = self.param("bias", bias_init, (self.features,))
         return conv2d(x, kernel.astype(x.dtype), self.stride) + bias.astype(x.dtype)
@@ -107,16 +107,16 @@ class Deconv(nn.Module):
 
     features: int
     kernel_size: int
-    init: str = "uniform"
+    initializer: str = "uniform"
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 d"]:
         k, c_in = self.kernel_size, x.shape[-1]
-        if self.init == "uniform":
+        if self.initializer == "uniform":
             fan_in = self.features * k * k  # PyTorch takes it from the output channels here
         else:
             fan_in = max(1, c_in * k * k // 4)  # taps that meet in one output position
-        kernel_init, bias_init = initializers(self.init, fan_in)
+        kernel_init, bias_init = initializers(self.initializer, fan_in)
         kernel = self.param("kernel", kernel_init, (k, k, c_in, self.features))
         bias = self.param("bias", bias_init, (self.features,))
         return deconv2d(x, kernel.astype(x.dtype)) + bias.astype(x.dtype)

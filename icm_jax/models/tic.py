@@ -130,7 +130,7 @@ class Analysis(nn.Module):
         spec = self.spec
         rates = _drop_path_groups(spec, (*spec.depths, *spec.hyper_depths))
         for i, width in enumerate(spec.stage_widths):
-            x = Conv(width, 5 if i == 0 else 3, stride=2, init=spec.init, name=f"conv{2 * i}")(x)
+            x = Conv(width, 5 if i == 0 else 3, stride=2, initializer=spec.init, name=f"conv{2 * i}")(x)
             stack = _stack(spec, f"stb{2 * i + 1}", width, 2 ** (i + 1), spec.heads[i], spec.window, rates[i])
             x = stack(x, train)
         return x * spec.latent_gain
@@ -146,7 +146,7 @@ class HyperAnalysis(nn.Module):
         spec = self.spec
         rates = _drop_path_groups(spec, (*spec.depths, *spec.hyper_depths))[4:]
         for i in range(2):
-            y = Conv(spec.N, 3, stride=2, init=spec.init, name=f"conv{2 * i}")(y)
+            y = Conv(spec.N, 3, stride=2, initializer=spec.init, name=f"conv{2 * i}")(y)
             stack = _stack(
                 spec, f"stb{2 * i + 1}", spec.N, 32 << i, spec.hyper_heads[i], spec.hyper_window, rates[i]
             )
