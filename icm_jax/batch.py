@@ -94,13 +94,12 @@ def compress_files(
 def decompress_files(codec: str | None, inputs: Sequence[str], output: Path | None, force: bool) -> Outcome:
     """Decodes every input, each with the codec it names unless one is given."""
     jobs, failures = _plan_outputs(find_inputs(inputs, (".icm",)), output, ".png", EXTENSIONS, force)
-    given = Codec.load(codec) if codec and Path(codec).is_dir() else None
     loaded: dict[tuple[str, int], Codec] = {}
     done: list[Coded] = []
     for source, target in tqdm(jobs, unit="image", disable=None if len(jobs) > 1 else True):
         with _reporting(failures, f"{source}: "):
             data = read_stream(source)
-            reader = given or _reader(data, codec, loaded)
+            reader = _reader(data, codec, loaded)
             image = reader.decompress(data)
             write_image(target, image)
             done.append(_record(source, target, image.shape, len(data), reader))
@@ -115,11 +114,11 @@ def read_stream(path: Path) -> bytes:
         raise IcmError(f"can not be read ({error.strerror}); check the path and its permissions") from None
 
 
-def _reader(data: bytes, name: str | None, loaded: dict[tuple[str, int], Codec]) -> Codec:
+def _reader(data: bytes, codec: str | None, loaded: dict[tuple[str, int], Codec]) -> Codec:
     header = container.read_header(data)
-    key = (name or header.codec_id, header.quality)
+    key = (codec or header.codec_id, header.quality)
     if key not in loaded:
-        loaded[key] = Codec.load(*key)
+        loaded[key] = Codec.for_stream(data, codec)
     return loaded[key]
 
 

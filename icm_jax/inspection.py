@@ -19,8 +19,7 @@ def report(path: Path, codec: str | None = None) -> dict[str, Any]:
     """
     data = read_stream(path)
     header = container.read_header(data)
-    reader = _reader(data, codec, header)
-    found = reader.inspect(data)
+    found = Codec.for_stream(data, codec).inspect(data)
     adapter = None if header.adapter_hash == NO_HASH else f"{header.adapter_id} {header.adapter_hash.hex()}"
     return {
         "file": str(path),
@@ -68,8 +67,3 @@ def _channels(bits: list[float]) -> list[str]:
     rest = sum(bits[channel] for channel in order[10:])
     return [*lines, f"    rest {rest:>10,.0f} bits {100 * rest / total:>5.1f} %"]
 
-
-def _reader(data: bytes, codec: str | None, header: container.Header) -> Codec:
-    if codec is None:
-        return Codec.for_stream(data)
-    return Codec.load(codec) if Path(codec).is_dir() else Codec.load(codec, header.quality)

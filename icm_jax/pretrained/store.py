@@ -100,13 +100,13 @@ def load(folder: str | Path) -> StoredCodec:
         IcmError: a file is missing or damaged, the format is newer, or weights and hash disagree.
     """
     folder = Path(folder)
+    for name in ("codec.json", "weights.safetensors", "tables.safetensors"):
+        if not (folder / name).is_file():
+            raise IcmError(f"{folder}: {name} is missing; copy or export the codec folder again")
     try:
         record = json.loads((folder / "codec.json").read_text())
         weights = safetensors.numpy.load_file(folder / "weights.safetensors")
         tables = safetensors.numpy.load_file(folder / "tables.safetensors")
-    except FileNotFoundError as error:
-        missing = Path(str(error.filename or folder)).name
-        raise IcmError(f"{folder}: {missing} is missing; a codec folder holds codec.json and two .safetensors") from None
     except (OSError, ValueError, safetensors.SafetensorError) as error:
         raise IcmError(f"{folder}: damaged codec folder ({error}); copy or export it again") from None
     if record.get("format") != FORMAT:
