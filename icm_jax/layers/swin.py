@@ -11,9 +11,8 @@ from flax import linen as nn
 from jax import Array
 from jaxtyping import Float
 
+from icm_jax.layers.dense import Dense, gelu
 from icm_jax.layers.window_attention import WindowAttention
-
-_dense_init = nn.initializers.truncated_normal(0.02)
 
 
 class DropPath(nn.Module):
@@ -37,8 +36,8 @@ class Mlp(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "*b c"]) -> Float[Array, "*b c"]:
-        h = nn.gelu(nn.Dense(self.hidden, kernel_init=_dense_init, name="fc1")(x), approximate=False)
-        return nn.Dense(self.features, kernel_init=_dense_init, name="fc2")(h)
+        h = gelu(Dense(self.hidden, name="fc1")(x))
+        return Dense(self.features, name="fc2")(h)
 
 
 class SwinLayer(nn.Module):

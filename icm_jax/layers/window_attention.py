@@ -13,6 +13,8 @@ from flax import linen as nn
 from jax import Array
 from jaxtyping import Float
 
+from icm_jax.layers.dense import Dense, dense_init
+
 SHIFT_PENALTY = (
     -100.0
 )  # added to logits between tokens that only the roll made neighbours (not -inf: as published)
@@ -83,11 +85,10 @@ class WindowAttention(nn.Module):
     shift: int
 
     def setup(self) -> None:
-        init = nn.initializers.truncated_normal(0.02)
-        self.qkv = nn.Dense(3 * self.features, kernel_init=init)
-        self.proj = nn.Dense(self.features, kernel_init=init)
+        self.qkv = Dense(3 * self.features)
+        self.proj = Dense(self.features)
         shape = ((2 * self.window - 1) ** 2, self.heads)
-        self.relative_position_bias = self.param("relative_position_bias", init, shape)
+        self.relative_position_bias = self.param("relative_position_bias", dense_init, shape)
 
     def position_bias(self) -> Float[Array, "heads query key"]:
         """Relative position bias of every token pair of a window."""
@@ -113,10 +114,25 @@ class WindowAttention(nn.Module):
     ) -> Float[Array, "b n t c"]:
         b, n, t, _ = tokens.shape
         head_dim = self.features // self.heads
-        q, k, v = jnp.moveaxis(tokens.reshape(b, n, t, 3, self.heads, head_dim), 3, 0)
-        logits = jnp.einsum("bnqhd,bnkhd->bnhqk", q * head_dim**-0.5, k)
+        # One explicit transpose to [3, windows, heads, tokens, dim]: both products are then plain batched
+        # ones, which on a CPU is two to three times faster than letting einsum find its own layout.
+        q, k, v = tokens.reshape(b * n, t, 3, self.heads, head_dim).transpose(2, 0, 3, 1, 4)
+        logits = _batched_dot(q * head_dim**-0.5, k, contract_last=True)
         logits = logits + self.position_bias().astype(logits.dtype)
         if regions is not None:
-            logits = logits + attention_mask(regions)[:, None].astype(logits.dtype)
-        weights = jax.nn.softmax(logits, axis=-1)
-        return jnp.einsum("bnhqk,bnkhd->bnqhd", weights, v).reshape(b, n, t, self.features)
+            mask = attention_mask(regions)[:, None].astype(logits.dtype)
+            logits = (logits.reshape(b, n, *logits.shape[1:]) + mask).reshape(logits.shape)
+        out = _softmax_dot(logits, v)
+        return out.transpose(0, 2, 1, 3).reshape(b, n, t, self.features)
+
+
+def _batched_dot(a: Array, b: Array, contract_last: bool) -> Array:
+    """Matrix product over the last two axes, the first two being batch; b transposed if `contract_last`."""
+    return jax.lax.dot_general(a, b, (((3,), (3 if contract_last else 2,)), ((0, 1), (0, 1))))
+
+
+def _softmax_dot(logits: Float[Array, "n h q k"], values: Float[Array, "n h k d"]) -> Float[Array, "n h q d"]:
+    """softmax(logits) · values, normalised after the product: a division a output instead of one a weight."""
+    largest = jax.lax.stop_gradient(logits.max(axis=-1, keepdims=True))
+    weights = jnp.exp(logits - largest)
+    return _batched_dot(weights, values, contract_last=False) / weights.sum(axis=-1, keepdims=True)
