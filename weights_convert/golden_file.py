@@ -1,8 +1,8 @@
 """A golden archive under comparison: its arrays, the verdict on each, and whether any was overlooked.
 
-Archives hold what a published PyTorch model computed: NCHW, some maps sampled as `NAME@strideK`. A check reads
-arrays (`read`), compares them (`compare…`) or sets them aside with a reason (`ignore`); one that none of these
-touched is a failure, so that nothing passes by not being looked at.
+Archives hold what a published PyTorch model computed: NCHW, some maps sampled as `NAME@strideK`. A check
+reads arrays (`read`), compares them (`compare…`) or sets them aside with a reason (`ignore`); one that none
+of these touched is a failure, so that nothing passes by not being looked at.
 """
 
 import re
@@ -150,7 +150,9 @@ def companion(path: Path) -> Path:
             if candidate.exists():
                 return candidate
             tried.append(candidate.name)
-    raise GoldenError(f"{path.name} has no weights in it and none beside it; put one of {', '.join(tried)} there")
+    raise GoldenError(
+        f"{path.name} has no weights in it and none beside it; put one of {', '.join(tried)} there"
+    )
 
 
 def _difference(name: str, ours: np.ndarray, theirs: np.ndarray, tolerance: Tolerance, note: str) -> Row:

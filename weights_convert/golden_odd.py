@@ -54,7 +54,9 @@ def check_odd_size(file: GoldenFile, codec: Codec) -> None:
     file.compare("odd/mse", np.mean((resumed - x) ** 2, dtype=np.float64), TOLERANCES["mse"])
 
 
-def _closest(file: GoldenFile, codec: Codec, aligned: np.ndarray, size: tuple[int, int]) -> tuple[Decoding, np.ndarray]:
+def _closest(
+    file: GoldenFile, codec: Codec, aligned: np.ndarray, size: tuple[int, int]
+) -> tuple[Decoding, np.ndarray]:
     """The first decoding that agrees with the file's output, resized back; the plain one if none does."""
     key = next((match[0] for match in file.matching(OUTPUT + r"(@stride\d+)?")), None)
     plain = None

@@ -71,7 +71,9 @@ def find_rule(name: str, rules: Sequence[Rule]) -> tuple[Rule, str | None] | Non
     return None
 
 
-def convert(state_dict: Mapping[str, np.ndarray], rules: Sequence[Rule], target: Mapping[str, Any]) -> dict[str, Any]:
+def convert(
+    state_dict: Mapping[str, np.ndarray], rules: Sequence[Rule], target: Mapping[str, Any]
+) -> dict[str, Any]:
     """Parameters of the model as a nested dict of float32 arrays.
 
     Args:
@@ -83,7 +85,8 @@ def convert(state_dict: Mapping[str, np.ndarray], rules: Sequence[Rule], target:
         ConversionError: a name has no rule, or a path is unknown, filled twice or not, or of another shape.
     """
     expected = {
-        path: tuple(getattr(leaf, "shape", leaf)) for path, leaf in traverse_util.flatten_dict(target, sep="/").items()
+        path: tuple(getattr(leaf, "shape", leaf))
+        for path, leaf in traverse_util.flatten_dict(target, sep="/").items()
     }
     filled: dict[str, np.ndarray] = {}
     sources: dict[str, str] = {}
@@ -101,7 +104,9 @@ def convert(state_dict: Mapping[str, np.ndarray], rules: Sequence[Rule], target:
         else:
             filled[path] = np.ascontiguousarray(rule.layout.forward(np.asarray(array)), np.float32)
         sources.setdefault(path, name)
-    differences += [f"nothing fills {path} {list(expected[path])}" for path in expected.keys() - sources.keys()]
+    differences += [
+        f"nothing fills {path} {list(expected[path])}" for path in expected.keys() - sources.keys()
+    ]
     _raise_if_any(sorted(differences))
     return traverse_util.unflatten_dict(filled, sep="/")
 

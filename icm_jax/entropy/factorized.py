@@ -96,7 +96,7 @@ def fit_quantiles(params: Mapping[str, Array]) -> Float[Array, "c 1 3"]:
     low = jnp.full((channels, 1, 3), -1e5)
     high = jnp.full((channels, 1, 3), 1e5)
 
-    def halve(_: int, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
+    def halve(_: Array, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
         low, high = bracket
         middle = 0.5 * (low + high)
         below = cumulative_logits(params, middle) < target

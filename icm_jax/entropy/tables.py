@@ -98,7 +98,9 @@ def _standard_cdf(t: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
     return np.float32(0.5) * special.erfc(np.float32(-(2**-0.5)) * t)
 
 
-def _cumulative_logits(params: Mapping[str, np.ndarray], values: Float[np.ndarray, "c n"]) -> Float[np.ndarray, "c n"]:
+def _cumulative_logits(
+    params: Mapping[str, np.ndarray], values: Float[np.ndarray, "c n"]
+) -> Float[np.ndarray, "c n"]:
     """`factorized.cumulative_logits` in float32 steps."""
     t = values[:, None, :]
     for i in range(LAYERS):

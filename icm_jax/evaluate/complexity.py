@@ -2,8 +2,8 @@
 
     executed   what the program multiplies, the zeros of its phase-wise transposed convolutions included
     true       a transposed convolution by its k² taps an input position
-    paper      a transposed convolution as if its kernel ran at output size (4 × true), plus one multiply for every
-               output of a LayerNorm and of a convolution's bias
+    paper      a transposed convolution as if its kernel ran at output size (4 × true), plus one multiply for
+               every output of a LayerNorm and of a convolution's bias
 
 The papers on TIC print the third: 142.54 / 188.52 kMAC a pixel (Kao et al., ICCV 2023). They do not state the
 rule; it was inferred from the numbers.
@@ -59,7 +59,9 @@ def complexity(spec: ModelSpec) -> Complexity:
     y = _square_map(IMAGE_SIZE // spec.y_stride, spec.M)
     z = _square_map(IMAGE_SIZE // spec.z_stride, spec.N)
     encoder = _add(measure(model, variables, "analyse", image), measure(model, variables, "hyper_analyse", y))
-    decoder = _add(measure(model, variables, "synthesise", y), measure(model, variables, "hyper_synthesise", z))
+    decoder = _add(
+        measure(model, variables, "synthesise", y), measure(model, variables, "hyper_synthesise", z)
+    )
     per_pixel = 1e-3 / IMAGE_SIZE**2
     return Complexity(
         enc_params=sum(parameter_count(variables["params"].get(part, {})) for part in ENCODER_PARTS),
@@ -105,7 +107,7 @@ def parameter_count(params: Any) -> int:
 
 
 def format_table(codecs: Mapping[str, Complexity]) -> str:
-    """One line a codec for the terminal; kMAC a pixel as true multiplications and, in brackets, by the papers' rule."""
+    """One line a codec for the terminal; kMAC a pixel: true and, in brackets, by the papers' rule."""
     width = max([len(name) for name in codecs] + [len("codec")])
     header = f"{'codec':<{width}}  {'encoder':>9}  {'decoder':>9}  {'enc kMAC/px':>17}  {'dec kMAC/px':>17}"
     lines = [header]

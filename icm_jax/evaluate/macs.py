@@ -1,8 +1,8 @@
 """Multiply–accumulates of any JAX function, counted in its jaxpr.
 
-Counted are matrix products and convolutions, in every nested program: jit, scan (times its length), remat, custom
-derivatives. Element-wise work is not. Taps that fall on padding count as ordinary ones, as everywhere in the
-field; taps that fall on the zeros a transposed convolution inserts do not.
+Counted are matrix products and convolutions, in every nested program: jit, scan (times its length), remat,
+custom derivatives. Element-wise work is not. Taps that fall on padding count as ordinary ones, as everywhere in
+the field; taps that fall on the zeros a transposed convolution inserts do not.
 """
 
 import math
@@ -42,7 +42,9 @@ def _count_equation(equation: JaxprEqn) -> int:
     if name == "cond":
         return max(inner)
     if name == "while" and any(inner):
-        raise IcmError("a while loop has no fixed number of turns to count; use lax.scan or a static fori_loop")
+        raise IcmError(
+            "a while loop has no fixed number of turns to count; use lax.scan or a static fori_loop"
+        )
     return sum(inner)
 
 
@@ -62,7 +64,7 @@ def _dot_macs(equation: JaxprEqn) -> int:
 
 
 def _convolution_macs(equation: JaxprEqn) -> int:
-    """Output positions × taps on existing samples, axis by axis, × channels in a group × output channels × batch."""
+    """Batch × output channels × channels of a group × (positions × taps on existing samples) of every axis."""
     params = equation.params
     numbers = params["dimension_numbers"]
     kernel, out = _shape(equation.invars[1]), _shape(equation.outvars[0])
@@ -84,7 +86,9 @@ def _shape(variable: Any) -> tuple[int, ...]:
     return shape
 
 
-def _taps_on_samples(positions: int, taps: int, stride: int, spacing: int, padding: int, inserted: int) -> int:
+def _taps_on_samples(
+    positions: int, taps: int, stride: int, spacing: int, padding: int, inserted: int
+) -> int:
     """Pairs (output position, tap) of one axis that do not meet an inserted zero."""
     first = np.arange(positions) * stride - padding
     coordinates = first[:, None] + np.arange(taps) * spacing

@@ -20,7 +20,7 @@ def test_value_is_the_maximum():
     ],
 )
 def test_gradient_stops_only_what_leads_further_away(x: float, direction: float, gradient: float):
-    assert jax.grad(lambda x: direction * lower_bound(x, 0.5))(x) == gradient
+    assert jax.grad(lambda x: direction * lower_bound(x, 0.5))(jnp.float32(x)) == gradient
 
 
 def test_a_value_under_the_bound_finds_its_way_back():

@@ -32,7 +32,9 @@ def test_deconvolutions_make_all_the_difference(tic):
     h_s = [(9 * 128 * 128, 64), (9 * 128 * 384, 32)]
     last = 25 * 128 * 3 / 2**2
     taps = sum(macs / stride**2 for macs, stride in g_s + h_s)
-    assert tic.dec_kmacs_executed - tic.dec_kmacs == pytest.approx((taps * 7 / 9 + last * 11 / 25) / 1e3, abs=1e-6)
+    assert tic.dec_kmacs_executed - tic.dec_kmacs == pytest.approx(
+        (taps * 7 / 9 + last * 11 / 25) / 1e3, abs=1e-6
+    )
     assert tic.enc_kmacs_executed == tic.enc_kmacs
 
 

@@ -27,7 +27,10 @@ def test_batched_einsum():
 
 
 def test_strided_convolution_counts_its_padding():
-    assert count_macs(lambda x, k: conv2d(x, k, 2), array(2, 8, 10, 3), array(5, 5, 3, 7)) == 2 * 4 * 5 * 25 * 3 * 7
+    assert (
+        count_macs(lambda x, k: conv2d(x, k, 2), array(2, 8, 10, 3), array(5, 5, 3, 7))
+        == 2 * 4 * 5 * 25 * 3 * 7
+    )
 
 
 @pytest.mark.parametrize("groups", [1, 2, 6])
@@ -43,7 +46,9 @@ def test_grouped_convolution(groups: int):
 
 def test_dilated_kernel_has_no_more_taps():
     def convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
-        return jax.lax.conv_general_dilated(x, kernel, (1, 1), "VALID", rhs_dilation=(2, 2), dimension_numbers=NHWC)
+        return jax.lax.conv_general_dilated(
+            x, kernel, (1, 1), "VALID", rhs_dilation=(2, 2), dimension_numbers=NHWC
+        )
 
     assert count_macs(convolve, array(1, 9, 9, 2), array(3, 3, 2, 4)) == 5 * 5 * 9 * 2 * 4
 
@@ -61,12 +66,16 @@ def test_transposed_convolution_leaves_out_inserted_zeros(taps: int, padding: tu
 
 @pytest.mark.parametrize(("taps", "phase_taps"), [(3, 2), (5, 3)])
 def test_phase_form_multiplies_its_zeros_too(taps: int, phase_taps: int):
-    assert count_macs(deconv2d, array(1, 6, 4, 8), array(taps, taps, 8, 2)) == 6 * 4 * 4 * phase_taps**2 * 8 * 2
+    assert (
+        count_macs(deconv2d, array(1, 6, 4, 8), array(taps, taps, 8, 2)) == 6 * 4 * 4 * phase_taps**2 * 8 * 2
+    )
 
 
 def test_one_dimensional_convolution():
     macs = count_macs(
-        lambda x, k: jax.lax.conv_general_dilated(x, k, (2,), "VALID", dimension_numbers=("NWC", "WIO", "NWC")),
+        lambda x, k: jax.lax.conv_general_dilated(
+            x, k, (2,), "VALID", dimension_numbers=("NWC", "WIO", "NWC")
+        ),
         array(1, 9, 2),
         array(3, 2, 4),
     )

@@ -6,11 +6,11 @@ import pytest
 from icm_jax.layers.conv import Conv, Deconv, conv2d, deconv2d, depth_to_space
 
 
-def random(*shape: int) -> np.ndarray:
-    return np.random.default_rng(len(shape)).normal(size=shape).astype(np.float32)
+def random(*shape: int) -> jax.Array:
+    return jnp.asarray(np.random.default_rng(len(shape)).normal(size=shape), jnp.float32)
 
 
-def zero_inserting(x: np.ndarray, kernel: np.ndarray) -> jax.Array:
+def zero_inserting(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """The textbook form of a transposed convolution: zeros between the samples, flipped kernel."""
     k = len(kernel)
     before = k - 1 - k // 2
@@ -71,7 +71,7 @@ def test_published_start(layer: Conv | Deconv, fan_in: int):
 def test_pytorch_layers(taps: int):
     torch = pytest.importorskip("torch")
     x = random(2, 6, 5, 3)
-    torch_x = torch.from_numpy(x.transpose(0, 3, 1, 2).copy())
+    torch_x = torch.from_numpy(np.array(x.transpose(0, 3, 1, 2)))
     down = torch.nn.Conv2d(3, 4, taps, stride=2, padding=taps // 2)
     up = torch.nn.ConvTranspose2d(3, 4, taps, stride=2, padding=taps // 2, output_padding=1)
     with torch.no_grad():

@@ -61,12 +61,12 @@ def brute_force(params: dict, x: np.ndarray, window: int, shift: int) -> np.ndar
 def test_equals_brute_force_on_any_size(size: tuple[int, int], shift: int):
     attention = WindowAttention(FEATURES, HEADS, window=4, shift=shift)
     rng = np.random.default_rng(sum(size) + shift)
-    x = rng.normal(size=(2, *size, FEATURES)).astype(np.float32)
+    x = jnp.asarray(rng.normal(size=(2, *size, FEATURES)), jnp.float32)
     params = jax.jit(attention.init)(jax.random.key(0), x)["params"]
     params = jax.tree.map(lambda leaf: rng.normal(0, 0.5, leaf.shape).astype(np.float32), params)
     found = jax.jit(attention.apply)({"params": params}, x)
     for image, result in zip(x, found, strict=True):
-        np.testing.assert_allclose(result, brute_force(params, image, 4, shift), atol=2e-5)
+        np.testing.assert_allclose(result, brute_force(params, np.asarray(image), 4, shift), atol=2e-5)
 
 
 def test_what_is_beyond_the_edge_has_no_gradient():

@@ -17,7 +17,11 @@ BASE = EMBEDDED / "tic_small_N32M48.npz"
 
 
 def failures(path: Path) -> list[str]:
-    return [f"{row.array}: {row.max_abs} > {row.tolerance} {row.note}" for row in check_file(path) if not row.passed]
+    return [
+        f"{row.array}: {row.max_abs} > {row.tolerance} {row.note}"
+        for row in check_file(path)
+        if not row.passed
+    ]
 
 
 def test_small_codec_is_the_reference():
@@ -117,7 +121,9 @@ def test_one_bad_file_fails_the_run_but_not_the_others(tmp_path: Path, capsys: p
 
 
 def test_table_collapses_families_but_not_failures():
-    rows = [Row(f"grad/{i}", i * 1e-6, 0.0, 1e-4, True) for i in range(50)] + [Row("grad/bad", 1.0, 1.0, 1e-4, False)]
+    rows = [Row(f"grad/{i}", i * 1e-6, 0.0, 1e-4, True) for i in range(50)] + [
+        Row("grad/bad", 1.0, 1.0, 1e-4, False)
+    ]
     table = format_rows("file", rows)
     assert "worst of 50: 49" in table
     assert "grad/bad" in table

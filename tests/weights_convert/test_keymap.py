@@ -3,7 +3,17 @@ import numpy as np
 import pytest
 
 from icm_jax.errors import IcmError
-from weights_convert.keymap import CONV, DECONV, DENSE, IDENTITY, ConversionError, Layout, Rule, convert, invert
+from weights_convert.keymap import (
+    CONV,
+    DECONV,
+    DENSE,
+    IDENTITY,
+    ConversionError,
+    Layout,
+    Rule,
+    convert,
+    invert,
+)
 
 RULES = (
     Rule(r"conv(\d)\.weight", r"stage/conv\1/kernel", CONV),
@@ -62,7 +72,10 @@ def test_deconvolution_taps_stay_in_place():
         ({"fc.gain": np.ones(7)}, r"no rule for fc.gain \[7\]"),
         ({"fc.bias": np.ones(8)}, r"fc.bias gives \[8\], head/fc/bias expects \[7\]"),
         ({"fc.weight": np.ones(7)}, r"fc.weight \[7\] does not have the axes of a dense kernel"),
-        ({"conv1.weight": np.ones((1, 1, 1, 1))}, r"conv1.weight -> stage/conv1/kernel, which the model does not"),
+        (
+            {"conv1.weight": np.ones((1, 1, 1, 1))},
+            r"conv1.weight -> stage/conv1/kernel, which the model does not",
+        ),
         ({"fc.bias": None}, r"nothing fills head/fc/bias \[7\]"),
     ],
 )

@@ -39,7 +39,9 @@ def reference_names(spec: TICSpec) -> Iterator[str]:
                     yield from (f"{prefix}.{layer}.weight", f"{prefix}.{layer}.bias")
     for i in range(5):
         yield from (
-            f"entropy_bottleneck._{kind}{i}" for kind in ("matrix", "bias", "factor") if (kind, i) != ("factor", 4)
+            f"entropy_bottleneck._{kind}{i}"
+            for kind in ("matrix", "bias", "factor")
+            if (kind, i) != ("factor", 4)
         )
     yield "entropy_bottleneck.quantiles"
 
@@ -82,7 +84,9 @@ def test_architecture_and_parameters_come_back(spelling, params: dict, state_dic
     spec, converted = tic_from_state_dict({spelling(name): array for name, array in state_dict.items()})
     assert spec == SMALL
     assert jax.tree.structure(converted) == jax.tree.structure(params)
-    assert all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(converted), jax.tree.leaves(params), strict=True))
+    assert all(
+        np.array_equal(a, b) for a, b in zip(jax.tree.leaves(converted), jax.tree.leaves(params), strict=True)
+    )
 
 
 def test_buffers_are_dropped(state_dict: dict[str, np.ndarray]):
