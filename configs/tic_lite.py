@@ -43,6 +43,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.log = {"every_steps": 200}
     config.eval = {"folder": "", "limit": 0}
     if variant == "smoke":
+        config.rate.lmbda = (0.0018, 0.0067)
         config.model.N, config.model.M, config.model.widths = 16, 16, (16, 16, 16)
         config.data.crop = 64
         config.optim.total_steps = 4

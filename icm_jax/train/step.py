@@ -54,7 +54,7 @@ def make_train_step(config: TrainConfig, tx: optax.GradientTransformation) -> Tr
         grads, metrics = jax.grad(loss_fn, has_aux=True)(
             state.params, x, rate, jax.random.fold_in(key, state.step)
         )
-        metrics["grad_norm"] = optax.global_norm(grads)
+        metrics["grad_norm"] = optax.tree.norm(grads)
         metrics["finite"] = jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics["grad_norm"])
         metrics["rate"] = rate
         updates, opt_state = tx.update(grads, state.opt_state, state.params)

@@ -1,0 +1,153 @@
+"""Training: real steps, exact resume, export, and refusals before the first step."""
+
+import importlib
+import json
+import shutil
+
+import jax
+import ml_collections
+import numpy as np
+import pytest
+
+from icm_jax import Codec
+from icm_jax.data.image_io import write_image
+from icm_jax.errors import IcmError
+from icm_jax.models import rate_family
+from icm_jax.train import loop
+from icm_jax.train.config import OptimConfig, parse
+from icm_jax.train.optimizer import schedule
+from tests.test_codec import photo
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    for i in range(6):
+        write_image(folder / f"{i}.png", photo(80, 96, i))
+    return folder
+
+
+def smoke_config(name: str, photos, optimizer: str = "adam") -> ml_collections.ConfigDict:
+    config = importlib.import_module(f"configs.{name}").get_config("smoke")
+    config.data.folder = str(photos)
+    config.optim.optimizer = optimizer  # Adam compiles faster; one test takes each config's own
+    return config
+
+
+def leaves(tree) -> list[np.ndarray]:
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
+
+
+@pytest.mark.parametrize(("name", "optimizer"), [("tic_lite", "muon"), ("base_tic", "adam")])
+def test_smoke_run_trains_and_exports_working_codecs(name, optimizer, photos, tmp_path) -> None:
+    config = smoke_config(name, photos, optimizer)
+    config.eval.folder, config.eval.limit = str(photos), 1
+    state = loop.train(config, tmp_path)
+    assert int(state.step) == config.optim.total_steps
+    folders = sorted((tmp_path / "codecs").iterdir())
+    assert len(folders) == len(config.rate.lmbda)
+    codec, image = Codec.load(folders[0]), photo(40, 50)
+    assert codec.decompress(codec.compress(image)).shape == image.shape
+    points = json.loads((tmp_path / "results" / "summary.json").read_text())
+    assert points
+
+
+def test_interrupted_run_ends_with_the_same_weights(photos, tmp_path) -> None:
+    config = smoke_config("tic_lite", photos)
+    first_half = smoke_config("tic_lite", photos)
+    first_half.optim.total_steps = 2
+    first_half.optim.schedule = config.optim.schedule = "constant"
+    whole = loop.train(config, tmp_path / "whole")
+    loop.train(first_half, tmp_path / "resumed")
+    resumed = loop.train(config, tmp_path / "resumed")
+    for a, b in zip(leaves(whole), leaves(resumed), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_training_lowers_the_loss(photos, tmp_path) -> None:
+    config = smoke_config("tic_lite", photos)
+    config.rate.lmbda = (0.0067,)
+    config.optim.update(total_steps=60, warmup_steps=5)
+    config.log.every_steps, config.checkpoint.every_steps = 1000, 1000
+    step_losses = []
+    real = loop.make_train_step
+
+    def recording(*args):
+        step = real(*args)
+
+        def run(*step_args):
+            state, metrics = step(*step_args)
+            step_losses.append(float(metrics["loss"]))
+            return state, metrics
+
+        return run
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "make_train_step", recording)
+        loop.train(config, tmp_path)
+    assert np.mean(step_losses[-10:]) < 0.5 * np.mean(step_losses[:10])
+
+
+def test_not_finite_loss_stops_with_a_dump_and_keeps_the_weights(photos, tmp_path) -> None:
+    config = smoke_config("tic_lite", photos)
+    config.rate.lmbda = (float("inf"),)
+    with pytest.raises(IcmError, match="not finite at step 1"):
+        loop.train(config, tmp_path)
+    assert json.loads((tmp_path / "not_finite.json").read_text())["step"] == 1
+
+
+def test_workdir_of_another_config_is_refused(photos, tmp_path) -> None:
+    config = smoke_config("tic_lite", photos)
+    config.optim.total_steps = 1
+    loop.train(config, tmp_path)
+    config.optim.learning_rate = 1.0
+    with pytest.raises(IcmError, match=r"optim.learning_rate: 0.002 -> 1.0"):
+        loop.train(config, tmp_path)
+
+
+def test_unknown_keys_name_the_nearest_valid_one(photos) -> None:
+    config = smoke_config("tic_lite", photos)
+    config.optim.learning_rat = 1.0
+    with pytest.raises(IcmError, match="did you mean 'learning_rate'"):
+        parse(config)
+    config = smoke_config("tic_lite", photos)
+    config.model["dephts"] = (1, 1, 1, 1)
+    with pytest.raises(IcmError, match="did you mean 'depths'"):
+        parse(config)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("data.crop", 100), ("rate.lmbda", ()), ("optim.schedule", "linear"), ("optim.total_steps", 0), ("optim.ema_decay", 1.0)],
+)
+def test_impossible_values_are_refused(key, value, photos) -> None:
+    config = smoke_config("tic_lite", photos)
+    section, name = key.split(".")
+    with config.unlocked(), config.ignore_type():
+        config[section][name] = value
+    with pytest.raises(IcmError, match=key.replace(".", r"\.")):
+        parse(config)
+
+
+def test_photos_smaller_than_the_crop_are_named(photos, tmp_path) -> None:
+    folder = tmp_path / "photos"
+    shutil.copytree(photos, folder)
+    write_image(folder / "small.png", photo(30, 30))
+    config = smoke_config("tic_lite", folder)
+    config.optim.total_steps = 20
+    with pytest.raises(IcmError, match=r"small\.png"):
+        loop.train(config, tmp_path / "run")
+
+
+def test_schedules() -> None:
+    cosine = schedule(OptimConfig(learning_rate=1.0, total_steps=100, schedule="cosine", decay_start=0.5, warmup_steps=10))
+    assert [round(float(cosine(step)), 3) for step in (0, 4, 30, 50, 75, 100)] == [0.1, 0.5, 1.0, 1.0, 0.51, 0.02]
+    halving = schedule(OptimConfig(learning_rate=1.0, total_steps=100, schedule="milestones"))
+    assert [float(halving(step)) for step in (0, 51, 99)] == [1.0, 0.5, 0.25]
+
+
+def test_members_of_a_new_family_are_the_codec_it_came_from() -> None:
+    params = {"a": {"kernel": np.ones((3, 3, 2, 4)), "bias": np.arange(4.0)}}
+    family = rate_family.expand(params, 3)
+    for a, b in zip(leaves(rate_family.fold(family, 2)), leaves(params), strict=True):
+        np.testing.assert_array_equal(a, b)
