@@ -19,7 +19,7 @@ def _forward(x: Array, bound: float) -> tuple[Array, Array]:
 
 
 def _backward(bound: float, x: Array, g: Array) -> tuple[Array]:
-    # A negative gradient means descent will increase x: without it a value under the bound could never return.
+    # A negative gradient means descent will increase x: without it a value under the bound never returned.
     return (jnp.where((x >= bound) | (g < 0), g, jnp.zeros_like(g)),)
 
 

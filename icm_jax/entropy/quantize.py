@@ -1,4 +1,4 @@
-"""Quantisers: additive noise for training, rounding for coding, straight-through where rounding needs a gradient."""
+"""Quantisers: additive noise for training, rounding for coding, straight-through for gradients of rounding."""
 
 import jax
 import jax.numpy as jnp

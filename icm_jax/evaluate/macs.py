@@ -1,8 +1,8 @@
 """Multiply–accumulates of any JAX function, counted in its jaxpr.
 
 Counted are matrix products and convolutions, in every nested program: jit, scan (times its length), remat,
-custom derivatives. Element-wise work is not. Taps that fall on padding count as ordinary ones, as everywhere in
-the field; taps that fall on the zeros a transposed convolution inserts do not.
+custom derivatives. Element-wise work is not. Taps that fall on padding count as ordinary ones, as everywhere
+in the field; taps that fall on the zeros a transposed convolution inserts do not.
 """
 
 import math
@@ -64,7 +64,7 @@ def _dot_macs(equation: JaxprEqn) -> int:
 
 
 def _convolution_macs(equation: JaxprEqn) -> int:
-    """Batch × output channels × channels of a group × (positions × taps on existing samples) of every axis."""
+    """Batch × output channels × channels of a group × (positions × taps on real samples) of every axis."""
     params = equation.params
     numbers = params["dimension_numbers"]
     kernel, out = _shape(equation.invars[1]), _shape(equation.outvars[0])
