@@ -1,4 +1,4 @@
-"""Quantisers: additive noise for training, rounding for coding, straight-through for gradients of rounding."""
+"""Quantisers: additive noise for training, rounding for coding, straight-through for its gradient."""
 
 import jax
 import jax.numpy as jnp
