@@ -13,10 +13,13 @@ import numpy as np
 
 from icm_jax.entropy import gaussian
 from icm_jax.models.tic_original import TICOriginal
-from weights_convert.golden_file import GoldenFile, Row
+from weights_convert.golden_file import GoldenFile, Row, Tolerance
 from weights_convert.golden_tic import TOLERANCES, check_rates, check_rounding, check_state_dict
 from weights_convert.reference_codec import Codec, bits
 from weights_convert.tic_original import RULES, tic_original_from_state_dict
+
+# Sums over 25 tokens, near 100 in size: their rounding grows with them. Tighter than other feature maps.
+CONTEXT = Tolerance(relative=1.5e-6)
 
 
 def check_tic_original(path: Path) -> list[Row]:
@@ -49,7 +52,7 @@ def _check_transforms(file: GoldenFile, codec: Codec) -> None:
 def _check_gaussians(file: GoldenFile, codec: Codec) -> None:
     """The context model, what it makes of h_s, and the rates."""
     y_hat, z_hat, params = (file.read_map(name) for name in ("y_hat", "z_hat", "params"))
-    file.compare_map("ctx_params", codec.run("context_features", y_hat), TOLERANCES["scales"])
+    file.compare_map("ctx_params", codec.run("context_features", y_hat), CONTEXT)
     scales, means = codec.run("gaussians", params, y_hat)
     file.compare_map("scales", scales, TOLERANCES["scales"])
     file.compare_map("means", means, TOLERANCES["means"])

@@ -7,10 +7,11 @@
 
 The published evaluation takes context and image from round(y) but the rate from round(y - mean) + mean, two
 latents at once. A stream has one: symbol = round(y - mean), y_hat = symbol + mean, and y_hat is what the
-context sees, the image is made of and the rate is paid for. The other consistent choice, round(y) throughout,
-would let the encoder evaluate all positions at once, but it pays for every element whose mean is far from an
-integer, most of all where the scale is small and a rounding around the mean is free; the encoder therefore
-walks like the decoder.
+context sees, the image is made of and the rate is paid for. The other consistent choice is round(y)
+throughout. It would let the encoder evaluate all positions at once, but where scales are small it pays for
+every mean that is not an integer: 1 to 2 % more bits at 0.15 to 0.4 bits a pixel with the same tables (on
+latents of a small hyperprior codec), and a larger error. Evaluating the context is not what takes the time,
+see below.
 
 Means re-enter the network, so a difference between machines in a mean's last bit would grow from position to
 position. The means are therefore rounded to multiples of 1/64 (far below the rounding of y) under the same
@@ -18,7 +19,8 @@ guard as the table indexes: y_hat is exact on every machine and nothing accumula
 
 A position needs the two rows above and the columns to its left, so all positions with equal column + 3·row
 are independent and one step handles such a wave: columns + 3·(rows - 1) steps, 141 for 768×512, instead of
-one step a position. That is still serial: seconds for such an image, in the encoder as in the decoder.
+one step a position. Two seconds of one core for such an image, in the encoder as in the decoder, a third of
+what g_s takes.
 """
 
 from collections.abc import Callable, Sequence
@@ -130,7 +132,7 @@ def write(codec: StoredCodec, symbols: Symbols) -> tuple[list[Section], int]:
 def read(
     codec: StoredCodec, params64: dict, sections: Sequence[Section], canvas: Canvas, expected_hash: int
 ) -> Quantised:
-    """Latents of one image from its sections: seconds for 768×512, one step a wave of positions.
+    """Latents of one image from its sections, one step a wave of positions.
 
     Raises:
         StreamError: a section is damaged, or the symbols differ from what the encoder wrote.

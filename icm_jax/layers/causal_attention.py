@@ -15,6 +15,7 @@ from flax import linen as nn
 from jax import Array
 from jaxtyping import Float
 
+from icm_jax.layers.dense import Dense, dense_init
 from icm_jax.layers.swin import Mlp
 from icm_jax.layers.window_attention import relative_position_index
 
@@ -49,21 +50,20 @@ class CausalAttention(nn.Module):
 
     @nn.compact
     def __call__(self, neighbours: Float[Array, "*b k c"]) -> Float[Array, "*b c2"]:
-        init = nn.initializers.truncated_normal(0.02)
         # The masked tokens are all alike, so one stands for them until the logits need their positions.
         tokens = jnp.concatenate([neighbours, jnp.zeros_like(neighbours[..., :1, :])], axis=-2)
         tokens = nn.LayerNorm(epsilon=1e-5, name="norm1")(tokens)
-        qkv = nn.Dense(3 * self.features, kernel_init=init, name="qkv")(tokens)
+        qkv = Dense(3 * self.features, name="qkv")(tokens)
         summed = neighbours.sum(-2) + self._attention_sum(qkv)
         mlp = Mlp(self.mlp_ratio * self.features, self.features, name="mlp")
         summed = summed + mlp(nn.LayerNorm(epsilon=1e-5, name="norm2")(summed))
-        return nn.Dense(2 * self.features, kernel_init=init, name="proj")(summed)
+        return Dense(2 * self.features, name="proj")(summed)
 
     def _attention_sum(self, qkv: Float[Array, "*b k1 c3"]) -> Float[Array, "*b c"]:
         """Attention among all window² tokens, summed over the queries."""
         count, distinct = self.window**2, qkv.shape[-2]
         shape = ((2 * self.window - 1) ** 2, self.heads)
-        table = self.param("relative_position_bias", nn.initializers.truncated_normal(0.02), shape)
+        table = self.param("relative_position_bias", dense_init, shape)
         bias = jnp.moveaxis(table[relative_position_index(self.window)], -1, 0).astype(qkv.dtype)
         qkv = qkv[..., np.minimum(np.arange(count), distinct - 1), :]
         head_dim = self.features // self.heads

@@ -24,6 +24,7 @@ from icm_jax.entropy.factorized import FactorizedPrior
 from icm_jax.errors import IcmError
 from icm_jax.layers.causal_attention import CausalAttention, causal_neighbours
 from icm_jax.layers.conv import Conv, Deconv, initializers
+from icm_jax.layers.dense import gelu
 from icm_jax.layers.swin import SwinStack
 from icm_jax.models.tic import Latents
 
@@ -161,7 +162,7 @@ class EntropyParameters(nn.Module):
         h = features
         widths = (10 * self.channels // 3, 8 * self.channels // 3, 2 * self.channels)
         for i, width in enumerate(widths):
-            h = nn.gelu(h, approximate=False) if i else h
+            h = gelu(h) if i else h
             kernel_init, bias_init = initializers("uniform", h.shape[-1])  # published as 1×1 convolutions
             h = nn.Dense(width, kernel_init=kernel_init, bias_init=bias_init, name=f"dense{2 * i}")(h)
         scales, means = jnp.split(h, 2, axis=-1)
