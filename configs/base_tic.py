@@ -16,7 +16,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict()
     config.name = "tic-base"
     config.seed = 42
-    config.init_from = ""  # workdir of another run with this model, to start from its weights
+    config.init_from = ""  # workdir of another run or a codec folder of this model, to start from its weights
     config.model = {
         "name": "tic",
         "N": 128,
@@ -49,16 +49,30 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.eval = {"folder": "", "limit": 0}
     if variant == "small":
         config.model.update(
-            N=64, M=96, widths=(32, 64, 64), depths=(2, 2, 2, 2), hyper_depths=(1, 1), latent_gain=8.0, init="lecun",
-            heads=(2, 4, 4, 6), hyper_heads=(4, 4),
+            N=64,
+            M=96,
+            widths=(32, 64, 64),
+            depths=(2, 2, 2, 2),
+            hyper_depths=(1, 1),
+            latent_gain=8.0,
+            init="lecun",
+            heads=(2, 4, 4, 6),
+            hyper_heads=(4, 4),
         )
         config.data.update(crop=128, batch_size=4, threads=1)
         config.optim.update(
-            optimizer="muon", learning_rate=1e-3, total_steps=40_000, warmup_steps=300, schedule="cosine",
-            decay_start=0.5, ema_decay=0.999,
+            optimizer="muon",
+            learning_rate=1e-3,
+            total_steps=40_000,
+            warmup_steps=300,
+            schedule="cosine",
+            decay_start=0.5,
+            ema_decay=0.999,
         )
     elif variant == "smoke":
-        config.model.update(N=16, M=16, depths=(1, 2, 1, 1), hyper_depths=(1, 1), heads=(2, 2, 2, 2), hyper_heads=(2, 2))
+        config.model.update(
+            N=16, M=16, depths=(1, 1, 1, 2), hyper_depths=(1, 1), heads=(2, 2, 2, 2), hyper_heads=(2, 2)
+        )
         config.data.update(crop=64, batch_size=2, threads=1)
         config.optim.total_steps = 4
         config.checkpoint.every_steps = 2

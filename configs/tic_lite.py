@@ -13,7 +13,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict()
     config.name = "tic-lite"
     config.seed = 42
-    config.init_from = ""  # workdir of another run of this config, to continue from its weights
+    config.init_from = ""  # workdir of another run or a codec folder of this model, to start from its weights
     config.model = {
         "name": "tic",
         "N": 64,
@@ -44,7 +44,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.eval = {"folder": "", "limit": 0}
     if variant == "smoke":
         config.rate.lmbda = (0.0018, 0.0067)
-        config.model.N, config.model.M, config.model.widths = 16, 16, (16, 16, 16)
+        config.model.update(N=16, M=16, widths=(16, 16, 16), depths=(1, 1, 1, 1))
         config.data.crop = 64
         config.optim.total_steps = 4
         config.checkpoint.every_steps = 2

@@ -1,9 +1,9 @@
 """`Codec`: images to `.icm` bytes and back. What a user imports.
 
-    >>> from icm_jax import Codec
-    >>> codec = Codec.load("tic-lite")
-    >>> data = codec.compress(image)          # uint8 [h, w, 3] -> bytes
-    >>> image_hat = codec.decompress(data)    # bytes -> uint8 [h, w, 3]
+>>> from icm_jax import Codec
+>>> codec = Codec.load("tic-lite")
+>>> data = codec.compress(image)          # uint8 [h, w, 3] -> bytes
+>>> image_hat = codec.decompress(data)    # bytes -> uint8 [h, w, 3]
 """
 
 import json
@@ -24,7 +24,8 @@ from icm_jax.bitstream.container import Alignment, Header, Section, Stream
 from icm_jax.bitstream.errors import WrongAdapter, WrongCodec
 from icm_jax.bitstream.header import HASH_BYTES, NO_HASH
 from icm_jax.canvas import LADDER, Canvas, from_header, pad, plan
-from icm_jax.coding import hyperprior
+from icm_jax.coding import coding_of
+from icm_jax.coding.latents import Quantised
 from icm_jax.errors import IcmError
 from icm_jax.models import programs
 from icm_jax.pretrained import store
@@ -59,6 +60,7 @@ class Codec:
 
     def __init__(self, stored: StoredCodec) -> None:
         self._stored = stored if stored.hash else store.with_hash(stored)
+        self._coding = coding_of(stored.spec)
 
     @classmethod
     def load(cls, name_or_folder: str | Path, quality: int | None = None) -> "Codec":
@@ -67,22 +69,25 @@ class Codec:
         Raises:
             IcmError: no such codec or quality, missing or damaged files, weights that do not match their hash.
         """
-        folder = Path(name_or_folder)
-        if (folder / "codec.json").exists() or os.sep in str(name_or_folder):
+        if _is_folder(name_or_folder):
             if quality is not None:
-                raise IcmError(f"{folder} is one codec; quality={quality} applies to included codecs only")
-            return cls(store.load(folder))
+                raise IcmError(
+                    f"{name_or_folder} is one codec; quality={quality} applies to included codecs only"
+                )
+            return cls(store.load(name_or_folder))
         return cls(store.load(pretrained.folder(str(name_or_folder), quality)))
 
     @classmethod
-    def for_stream(cls, data: bytes) -> "Codec":
-        """The included codec that wrote a stream.
+    def for_stream(cls, data: bytes, name_or_folder: str | Path | None = None) -> "Codec":
+        """The codec a stream names, at the stream's quality, or a given one.
 
         Raises:
-            IcmError: the stream names a codec that is not included.
+            IcmError: the stream names a codec that is not included and none is given.
         """
+        if name_or_folder is not None and _is_folder(name_or_folder):
+            return cls.load(name_or_folder)
         header = container.read_header(data)
-        return cls.load(header.codec_id, header.quality)
+        return cls.load(name_or_folder or header.codec_id, header.quality)
 
     def save(self, folder: str | Path) -> None:
         """Writes the codec as a folder: JSON specification, safetensors weights, integer tables, hash."""
@@ -115,10 +120,15 @@ class Codec:
 
     @cached_property
     def _params64(self) -> Any:
-        return programs.double_precision({"h_s": self._stored.params["h_s"]})
+        return programs.double_precision(
+            {name: self._stored.params[name] for name in self._coding.SCALE_PATH}
+        )
 
     def compress(
-        self, image: UInt8[np.ndarray, "h w 3"], alignment: str = "grid", metadata: Mapping[str, Any] | None = None
+        self,
+        image: UInt8[np.ndarray, "h w 3"],
+        alignment: str = "grid",
+        metadata: Mapping[str, Any] | None = None,
     ) -> bytes:
         """Compresses one image of any size from 1×1 up.
 
@@ -133,7 +143,10 @@ class Codec:
         return next(self._compress_all([image], alignment, metadata))
 
     def compress_batch(
-        self, images: Sequence[UInt8[np.ndarray, "h w 3"]], alignment: str = "grid", threads: int | None = None
+        self,
+        images: Sequence[UInt8[np.ndarray, "h w 3"]],
+        alignment: str = "grid",
+        threads: int | None = None,
     ) -> list[bytes]:
         """Compresses many images. Same bytes as one by one; neighbours of one size share a device call.
 
@@ -149,7 +162,9 @@ class Codec:
         """
         stream, canvas = self._open(data)
         y_hat = self._read(stream, canvas).y_hat
-        return self._crop(programs.synthesise(self._stored.spec, self._stored.params, y_hat, canvas)[0], canvas)
+        return self._crop(
+            programs.synthesise(self._stored.spec, self._stored.params, y_hat, canvas)[0], canvas
+        )
 
     def decompress_batch(
         self, streams: Sequence[bytes], threads: int | None = None
@@ -164,7 +179,11 @@ class Codec:
         latents = self._quantise([image], [canvas])
         spec = self._stored.spec
         y_bits, z_bits = programs.programs(spec).bits(
-            self._stored.params, latents.y_hat, latents.z_hat, latents.scales.astype(np.float32), latents.means
+            self._stored.params,
+            latents.y_hat,
+            latents.z_hat,
+            latents.scales.astype(np.float32),
+            latents.means,
         )
         hy, wy = canvas.coded_grid(spec.y_stride)
         hz, wz = canvas.coded_grid(spec.z_stride)
@@ -181,7 +200,7 @@ class Codec:
         """Header, bytes of every section, bits of every channel and the cost of the guard."""
         stream, canvas = self._open(data)
         symbols = self._read(stream, canvas).symbols[0]
-        z_bits, y_bits = hyperprior.symbol_bits(self._stored, symbols)
+        z_bits, y_bits = self._coding.symbol_bits(self._stored, symbols)
         guards = stream.payloads(container.SectionType.GUARD)
         return Inspection(
             header=stream.header,
@@ -194,7 +213,10 @@ class Codec:
         )
 
     def _compress_all(
-        self, images: Sequence[np.ndarray], alignment: str, metadata: Mapping[str, Any] | None,
+        self,
+        images: Sequence[np.ndarray],
+        alignment: str,
+        metadata: Mapping[str, Any] | None,
         threads: int | None = None,
     ) -> Iterator[bytes]:
         canvases = [plan(*_checked(image).shape[:2], alignment) for image in images]
@@ -208,17 +230,17 @@ class Codec:
             for future in pending:
                 yield future.result()
 
-    def _quantise(self, images: Sequence[np.ndarray], canvases: Sequence[Canvas]) -> hyperprior.Quantised:
+    def _quantise(self, images: Sequence[np.ndarray], canvases: Sequence[Canvas]) -> Quantised:
         stored, canvas = self._stored, canvases[0]
         pixels = np.stack([_place(image, own) for image, own in zip(images, canvases, strict=True)])
         y = programs.analyse(stored.spec, stored.params, pixels, canvas)
-        return hyperprior.quantise(stored, self._params64, y, canvases)
+        return self._coding.quantise(stored, self._params64, y, canvases)
 
-    def _pack(self, symbols: hyperprior.Symbols, canvas: Canvas, extra: list[Section]) -> bytes:
-        sections, symbol_hash = hyperprior.write(self._stored, symbols)
+    def _pack(self, symbols: Any, canvas: Canvas, extra: list[Section]) -> bytes:
+        sections, symbol_hash = self._coding.write(self._stored, symbols)
         header = Header(
             codec_id=self.name,
-            codec_hash=bytes.fromhex(self.hash)[: HASH_BYTES],
+            codec_hash=bytes.fromhex(self.hash)[:HASH_BYTES],
             width=canvas.width,
             height=canvas.height,
             padded_width=canvas.padded_width,
@@ -232,7 +254,7 @@ class Codec:
     def _open(self, data: bytes) -> tuple[Stream, Canvas]:
         stream = container.unpack(data)
         header = stream.header
-        own = bytes.fromhex(self.hash)[: HASH_BYTES]
+        own = bytes.fromhex(self.hash)[:HASH_BYTES]
         if header.codec_hash != own:
             raise WrongCodec(f"{header.codec_id} {header.codec_hash.hex()}", f"{self.name} {own.hex()}")
         if header.adapter_hash != NO_HASH:
@@ -240,8 +262,8 @@ class Codec:
         sizes = (header.height, header.width, header.padded_height, header.padded_width)
         return stream, from_header(*sizes, header.alignment)
 
-    def _read(self, stream: Stream, canvas: Canvas) -> hyperprior.Quantised:
-        return hyperprior.read(
+    def _read(self, stream: Stream, canvas: Canvas) -> Quantised:
+        return self._coding.read(
             self._stored, self._params64, stream.sections, canvas, stream.header.symbol_hash
         )
 
@@ -258,9 +280,16 @@ def _place(image: np.ndarray, canvas: Canvas) -> np.ndarray:
 
 
 def _checked(image: np.ndarray) -> np.ndarray:
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3:
+    if (
+        not isinstance(image, np.ndarray)
+        or image.dtype != np.uint8
+        or image.ndim != 3
+        or image.shape[-1] != 3
+    ):
         found = f"{getattr(image, 'dtype', type(image).__name__)} {getattr(image, 'shape', '')}"
-        raise IcmError(f"image is {found}, expected uint8 [height, width, 3]; read files with icm_jax.data.image_io")
+        raise IcmError(
+            f"image is {found}, expected uint8 [height, width, 3]; read files with icm_jax.data.image_io"
+        )
     return image
 
 
@@ -271,6 +300,15 @@ def _batches(canvases: Sequence[Canvas]) -> Iterator[list[int]]:
         members = list(group)
         count = max(1, BATCH_PIXELS // (height * width))
         yield from (members[i : i + count] for i in range(0, len(members), count))
+
+
+def _is_folder(name_or_folder: str | Path) -> bool:
+    """Whether a codec is meant by its place rather than by its name."""
+    return (
+        isinstance(name_or_folder, Path)
+        or os.sep in name_or_folder
+        or Path(name_or_folder, "codec.json").exists()
+    )
 
 
 def _default_threads() -> int:

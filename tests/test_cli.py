@@ -86,7 +86,9 @@ def test_existing_output_needs_force(image_path, codec_folder, tmp_path, capsys)
         (["compress", "{image}", "{image2}", "-o", "one.icm"], "give a folder"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_2(arguments, line, image_path, codec_folder, tmp_path, capsys) -> None:
+def test_bad_input_is_one_line_and_exit_2(
+    arguments, line, image_path, codec_folder, tmp_path, capsys
+) -> None:
     (tmp_path / "empty").mkdir()
     write_image(tmp_path / "two.png", photo(20, 20))
     names = {"empty": tmp_path / "empty", "image": image_path, "image2": tmp_path / "two.png"}

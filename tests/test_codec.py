@@ -18,7 +18,9 @@ def photo(height: int, width: int, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     rows, cols = np.mgrid[:height, :width] / 40.0
     waves = [np.sin(rows * a + cols * b + c) for a, b, c in rng.uniform(0, 3, (3, 3))]
-    return np.clip(128 + 90 * np.stack(waves, -1) + rng.normal(0, 4, (height, width, 3)), 0, 255).astype(np.uint8)
+    return np.clip(128 + 90 * np.stack(waves, -1) + rng.normal(0, 4, (height, width, 3)), 0, 255).astype(
+        np.uint8
+    )
 
 
 def reconstruction(codec: Codec, image: np.ndarray) -> np.ndarray:
@@ -27,7 +29,9 @@ def reconstruction(codec: Codec, image: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("spec", [BOTTLENECK, SWIN], ids=["bottleneck", "swin"])
-@pytest.mark.parametrize("size", [(1, 1), (64, 64), (63, 65), (17, 128)])  # two canvases: few programs to compile
+@pytest.mark.parametrize(
+    "size", [(1, 1), (64, 64), (63, 65), (17, 128)]
+)  # two canvases: few programs to compile
 def test_round_trip_gives_the_encoders_symbols(spec, size) -> None:
     codec, image = tiny_codec(spec), photo(*size)
     data = codec.compress(image)
@@ -47,7 +51,9 @@ def test_decoded_images_have_the_true_size() -> None:
 
 def test_batch_writes_the_same_bytes_as_one_by_one() -> None:
     codec = tiny_codec()
-    images = [photo(*size, seed) for seed, size in enumerate([(60, 50), (64, 64), (30, 128), (20, 100), (64, 10)])]
+    images = [
+        photo(*size, seed) for seed, size in enumerate([(60, 50), (64, 64), (30, 128), (20, 100), (64, 10)])
+    ]
     assert codec.compress_batch(images, threads=3) == [codec.compress(image) for image in images]
     streams = codec.compress_batch(images)
     for image, decoded in zip(images, codec.decompress_batch(streams), strict=True):
@@ -140,7 +146,8 @@ def test_every_damaged_byte_is_an_error() -> None:
 
 
 @pytest.mark.parametrize(
-    "image", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((0, 4, 3), np.uint8), "photo.png"]
+    "image",
+    [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((0, 4, 3), np.uint8), "photo.png"],
 )
 def test_what_is_no_image_is_refused(image) -> None:
     with pytest.raises(IcmError):
@@ -156,10 +163,16 @@ def test_unknown_names_list_the_known_ones() -> None:
 
 def test_diverged_weights_are_refused_at_coding() -> None:
     stored = tiny_codec().stored
-    broken = {**stored.params, "g_a": {**stored.params["g_a"], "conv0": {
-        "kernel": np.full_like(stored.params["g_a"]["conv0"]["kernel"], np.nan),
-        "bias": stored.params["g_a"]["conv0"]["bias"],
-    }}}
+    broken = {
+        **stored.params,
+        "g_a": {
+            **stored.params["g_a"],
+            "conv0": {
+                "kernel": np.full_like(stored.params["g_a"]["conv0"]["kernel"], np.nan),
+                "bias": stored.params["g_a"]["conv0"]["bias"],
+            },
+        },
+    }
     codec = Codec(dataclasses.replace(stored, params=broken))
     with pytest.raises(IcmError, match="not finite"):
         codec.compress(photo(16, 16))

@@ -11,7 +11,14 @@ from icm_jax.models.tic import TICSpec
 from icm_jax.train.export import make_codec
 
 BOTTLENECK = TICSpec(
-    N=8, M=8, widths=(8, 8, 8), depths=(1, 1, 1, 1), hyper_depths=(1, 1), block="bottleneck", latent_gain=8.0, init="lecun"
+    N=8,
+    M=8,
+    widths=(8, 8, 8),
+    depths=(1, 1, 1, 1),
+    hyper_depths=(1, 1),
+    block="bottleneck",
+    latent_gain=8.0,
+    init="lecun",
 )
 SWIN = TICSpec(N=8, M=8, depths=(1, 2, 1, 2), hyper_depths=(2, 1), heads=(2, 2, 2, 2), hyper_heads=(2, 2))
 
@@ -19,5 +26,5 @@ SWIN = TICSpec(N=8, M=8, depths=(1, 2, 1, 2), hyper_depths=(2, 1), heads=(2, 2, 
 @cache
 def tiny_codec(spec: TICSpec = BOTTLENECK, seed: int = 0, name: str = "tiny") -> Codec:
     """A codec of random weights."""
-    params = jax.jit(build(spec).init)(jax.random.key(seed), jnp.zeros((1, 64, 64, 3)))["params"]
+    params = jax.jit(build(spec).init)(jax.random.key(seed, impl="rbg"), jnp.zeros((1, 64, 64, 3)))["params"]
     return Codec(make_codec(name, 1, 0.01, spec, params, {}))

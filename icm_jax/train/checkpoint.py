@@ -1,6 +1,6 @@
 """Saving and restoring a run: Orbax behind one module.
 
-    WORKDIR/checkpoints/STEP/{state, data}     training state; position of the data iterator
+WORKDIR/checkpoints/STEP/{state, data}     training state; position of the data iterator
 """
 
 from pathlib import Path

@@ -18,6 +18,8 @@ import optax
 from icm_jax.data.crops import crop_batches
 from icm_jax.data.image_io import write_bytes
 from icm_jax.errors import IcmError
+from icm_jax.models import rate_family
+from icm_jax.pretrained import store
 from icm_jax.train.checkpoint import Checkpoints
 from icm_jax.train.config import TrainConfig, parse
 from icm_jax.train.evaluation import evaluate
@@ -43,7 +45,7 @@ def train(raw_config: ml_collections.ConfigDict, workdir: str | Path) -> TrainSt
     batches = crop_batches(
         config.data.folder, config.data.crop, config.data.batch_size, config.seed, config.data.threads
     )
-    key = jax.random.key(config.seed)
+    key = jax.random.key(config.seed, impl="rbg")  # threefry takes three times as long to compile
     tx = optimizer(config.optim)
     params = initial_params(config, key)
     if config.init_from:
@@ -96,7 +98,11 @@ def _remember_config(raw_config: ml_collections.ConfigDict, workdir: Path) -> No
         before, now = _flat(json.loads(path.read_text())), _flat(json.loads(text))
         keys = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
         # A longer run, other logging or another evaluation continue the same training.
-        fixed = [key for key in keys if key.split(".")[0] not in ("eval", "log", "checkpoint") and key != "optim.total_steps"]
+        fixed = [
+            key
+            for key in keys
+            if key.split(".")[0] not in ("eval", "log", "checkpoint") and key != "optim.total_steps"
+        ]
         if fixed:
             changes = ", ".join(f"{key}: {before.get(key)} -> {now.get(key)}" for key in fixed[:10])
             raise IcmError(f"{workdir} belongs to another config ({changes}); use another --workdir")
@@ -110,11 +116,21 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _read_params(workdir: Path, config: TrainConfig, like: Any, tx: optax.GradientTransformation) -> Any:
-    """Averaged parameters of another run, as the start of this one."""
-    checkpoints = Checkpoints(workdir, config.checkpoint)
+def _read_params(source: Path, config: TrainConfig, like: Any, tx: optax.GradientTransformation) -> Any:
+    """Parameters to start from: a codec folder's, or the averaged ones of another run."""
+    if (source / "codec.json").exists():
+        codec = store.load(source)
+        if codec.spec != config.model:
+            raise IcmError(
+                f"init_from={source} holds another model ({codec.spec}); use the config it was trained with"
+            )
+        rates = len(config.rate.lmbda)
+        return codec.params if rates == 1 else rate_family.expand(codec.params, rates)
+    checkpoints = Checkpoints(source, config.checkpoint)
     if checkpoints.latest() is None:
-        raise IcmError(f"init_from={workdir} holds no checkpoint; name the workdir of a training run")
+        raise IcmError(
+            f"init_from={source} holds no checkpoint; name the workdir of a training run or a codec folder"
+        )
     state, _ = checkpoints.restore(initial_state(like, tx))
     checkpoints.close()
     return state.average

@@ -31,7 +31,12 @@ class Progress:
         left = _clock((self._total - step) / speed) if speed else "?"
         values = "  ".join(f"{name} {value:.4g}" for name, value in scalars.items())
         line = f"step {step}/{self._total}  {values}  {speed * self._batch_size:.1f} images/s  {left} left"
-        print(f"\r\x1b[2K{line}" if self._terminal else line, end="" if self._terminal else "\n", file=sys.stderr, flush=True)
+        print(
+            f"\r\x1b[2K{line}" if self._terminal else line,
+            end="" if self._terminal else "\n",
+            file=sys.stderr,
+            flush=True,
+        )
 
     def close(self) -> None:
         """Flushes what is buffered."""

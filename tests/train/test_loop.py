@@ -88,6 +88,23 @@ def test_training_lowers_the_loss(photos, tmp_path) -> None:
     assert np.mean(step_losses[-10:]) < 0.5 * np.mean(step_losses[:10])
 
 
+def test_run_starts_from_an_exported_codec(photos, tmp_path) -> None:
+    config = smoke_config("tic_lite", photos)
+    config.rate.lmbda = (0.0067,)
+    config.optim.total_steps = 1
+    loop.train(config, tmp_path / "first")
+    config.optim.update(total_steps=1, learning_rate=0.0)
+    config.init_from = str(tmp_path / "first" / "codecs" / "q1")
+    state = loop.train(config, tmp_path / "second")
+    stored = Codec.load(tmp_path / "first" / "codecs" / "q1").stored
+    np.testing.assert_allclose(
+        state.params["g_a"]["conv0"]["kernel"], stored.params["g_a"]["conv0"]["kernel"]
+    )
+    config.model.N = 32
+    with pytest.raises(IcmError, match="another model"):
+        loop.train(config, tmp_path / "third")
+
+
 def test_not_finite_loss_stops_with_a_dump_and_keeps_the_weights(photos, tmp_path) -> None:
     config = smoke_config("tic_lite", photos)
     config.rate.lmbda = (float("inf"),)
@@ -118,7 +135,13 @@ def test_unknown_keys_name_the_nearest_valid_one(photos) -> None:
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("data.crop", 100), ("rate.lmbda", ()), ("optim.schedule", "linear"), ("optim.total_steps", 0), ("optim.ema_decay", 1.0)],
+    [
+        ("data.crop", 100),
+        ("rate.lmbda", ()),
+        ("optim.schedule", "linear"),
+        ("optim.total_steps", 0),
+        ("optim.ema_decay", 1.0),
+    ],
 )
 def test_impossible_values_are_refused(key, value, photos) -> None:
     config = smoke_config("tic_lite", photos)
@@ -140,8 +163,17 @@ def test_photos_smaller_than_the_crop_are_named(photos, tmp_path) -> None:
 
 
 def test_schedules() -> None:
-    cosine = schedule(OptimConfig(learning_rate=1.0, total_steps=100, schedule="cosine", decay_start=0.5, warmup_steps=10))
-    assert [round(float(cosine(step)), 3) for step in (0, 4, 30, 50, 75, 100)] == [0.1, 0.5, 1.0, 1.0, 0.51, 0.02]
+    cosine = schedule(
+        OptimConfig(learning_rate=1.0, total_steps=100, schedule="cosine", decay_start=0.5, warmup_steps=10)
+    )
+    assert [round(float(cosine(step)), 3) for step in (0, 4, 30, 50, 75, 100)] == [
+        0.1,
+        0.5,
+        1.0,
+        1.0,
+        0.51,
+        0.02,
+    ]
     halving = schedule(OptimConfig(learning_rate=1.0, total_steps=100, schedule="milestones"))
     assert [float(halving(step)) for step in (0, 51, 99)] == [1.0, 0.5, 0.25]
 
