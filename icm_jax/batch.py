@@ -36,7 +36,8 @@ class Coded(NamedTuple):
 
     def __str__(self) -> str:
         size = f"{self.width}×{self.height}"
-        return f"{self.input} -> {self.output}  {size}  {self.bytes:,} bytes  {self.bpp:.3f} bpp  {self.codec} q{self.quality}"
+        cost = f"{self.bytes:,} bytes  {self.bpp:.3f} bpp"
+        return f"{self.input} -> {self.output}  {size}  {cost}  {self.codec} q{self.quality}"
 
 
 class Outcome(NamedTuple):
@@ -62,7 +63,9 @@ def find_inputs(inputs: Sequence[str], extensions: Sequence[str]) -> list[Path]:
         elif path.exists():
             matches = [path]
         else:
-            matches = [Path(match) for match in sorted(glob.glob(name, recursive=True)) if Path(match).is_file()]
+            matches = [
+                Path(match) for match in sorted(glob.glob(name, recursive=True)) if Path(match).is_file()
+            ]
             if not matches:
                 raise IcmError(f"{name}: no such file, folder or glob; check the path")
         found |= dict.fromkeys(matches)
@@ -81,7 +84,7 @@ def compress_files(
             failures += bad
             # Images of one canvas next to each other share a device call.
             ready = [(source, target, images[source]) for source, target in chunk if source in images]
-            ready.sort(key=lambda job: plan(*job[2].shape[:2], alignment)[2:4])
+            ready.sort(key=lambda job: plan(job[2].shape[0], job[2].shape[1], alignment)[2:4])
             streams = codec.compress_batch([image for _, _, image in ready], alignment)
             for (source, target, image), data in zip(ready, streams, strict=True):
                 with _reporting(failures):
@@ -133,13 +136,19 @@ def _plan_outputs(
         try:
             output.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise IcmError(f"{output}: can not be made a folder ({error.strerror}); choose another with -o") from None
+            raise IcmError(
+                f"{output}: can not be made a folder ({error.strerror}); choose another with -o"
+            ) from None
     jobs: list[tuple[Path, Path]] = []
     failures, taken = [], set()
     for source in sources:
-        target = output if single_file and output else (output or source.parent) / source.with_suffix(suffix).name
+        target = (
+            output if single_file and output else (output or source.parent) / source.with_suffix(suffix).name
+        )
         if target in taken:
-            failures.append(f"{source}: another input is already written to {target}; use one folder an output")
+            failures.append(
+                f"{source}: another input is already written to {target}; use one folder an output"
+            )
         elif target.exists() and not force:
             failures.append(f"{target}: exists; pass --force to replace it, or -o for another place")
         else:

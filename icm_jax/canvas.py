@@ -20,7 +20,9 @@ from icm_jax.errors import IcmError
 UNIT = 64  # stride of z: canvas sides are multiples of it
 LADDER = (64, 128, 256, 384, 512, 768, 1024)
 TILE = 768  # side of the square a larger image is processed in ...
-MARGIN = 128  # ... of which this much on inner sides is overlap: more than convolutions reach, whole Swin windows
+MARGIN = (
+    128  # ... of which this much on inner sides is overlap: more than convolutions reach, whole Swin windows
+)
 CORE = TILE - 2 * MARGIN
 REFERENCE_UNIT = 256  # the published codecs run on multiples of this
 
@@ -40,8 +42,8 @@ class Canvas(NamedTuple):
 
     @property
     def tiled(self) -> bool:
-        """Whether the image transforms run tile by tile."""
-        return max(self.padded_height, self.padded_width) > LADDER[-1]
+        """Whether the image transforms run tile by tile; the published alignments never do."""
+        return self.alignment is Alignment.GRID and max(self.padded_height, self.padded_width) > LADDER[-1]
 
     def coded_grid(self, stride: int) -> tuple[int, int]:
         """Rows and columns of a latent of that stride which are written to the stream."""
@@ -73,8 +75,10 @@ def plan(height: int, width: int, alignment: Alignment | str = Alignment.GRID) -
             raise IcmError(f"alignment {alignment!r} is unknown; choose {', '.join(names)}")
         alignment = names[alignment]
     if alignment is not Alignment.GRID:
-        padded = (-(-side // REFERENCE_UNIT) * REFERENCE_UNIT for side in (height, width))
-        return Canvas(height, width, *padded, alignment)
+        padded_height, padded_width = (
+            -(-side // REFERENCE_UNIT) * REFERENCE_UNIT for side in (height, width)
+        )
+        return Canvas(height, width, padded_height, padded_width, alignment)
     if max(height, width) <= LADDER[-1]:
         return Canvas(height, width, _ladder_side(height), _ladder_side(width))
     # Tiled: both sides on the grid of tile cores, at least one whole tile.

@@ -48,18 +48,30 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"icm-jax {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    compress = _command(commands, "compress", _compress, "images -> .icm files", "icm compress photos/ -o coded -q 4")
-    compress.add_argument("inputs", nargs="+", metavar="IN", help="image files, folders or globs (PNG, JPEG, WebP)")
+    compress = _command(
+        commands, "compress", _compress, "images -> .icm files", "icm compress photos/ -o coded -q 4"
+    )
+    compress.add_argument(
+        "inputs", nargs="+", metavar="IN", help="image files, folders or globs (PNG, JPEG, WebP)"
+    )
     _add_output(compress, "one .icm file for one input, else a folder (default: beside each input)")
     _add_codec(compress)
     compress.add_argument("-q", "--quality", type=int, help="rate of an included codec, 1 = smallest files")
-    compress.add_argument("--alignment", default="grid", choices=("grid", "pad256", "resize256"),
-                          help="how sizes off the codec's grid are handled; the last two are the published codecs' ways")
+    compress.add_argument(
+        "--alignment",
+        default="grid",
+        choices=("grid", "pad256", "resize256"),
+        help="how sizes off the codec's grid are handled; the last two are the published codecs' ways",
+    )
     compress.add_argument("--convert-16bit", action="store_true", help="reduce 16-bit images to 8 bits")
 
-    decompress = _command(commands, "decompress", _decompress, ".icm files -> images", "icm decompress coded -o decoded")
+    decompress = _command(
+        commands, "decompress", _decompress, ".icm files -> images", "icm decompress coded -o decoded"
+    )
     decompress.add_argument("inputs", nargs="+", metavar="IN", help=".icm files, folders or globs")
-    _add_output(decompress, "one image file for one input, else a folder (default: beside each input, as PNG)")
+    _add_output(
+        decompress, "one image file for one input, else a folder (default: beside each input, as PNG)"
+    )
     _add_codec(decompress)
 
     inspect = _command(commands, "inspect", _inspect, "what a file holds", "icm inspect photo.icm --json")
@@ -67,22 +79,39 @@ def _parser() -> argparse.ArgumentParser:
     inspect.add_argument("--json", action="store_true", help="print records instead of text")
     _add_codec(inspect)
 
-    demo = _command(commands, "demo", _demo, "the included photos, coded and compared, as a page", "icm demo --out demo")
-    demo.add_argument("--out", type=Path, default=Path("icm-demo"), help="folder for files and index.html (%(default)s)")
+    demo = _command(
+        commands, "demo", _demo, "the included photos, coded and compared, as a page", "icm demo --out demo"
+    )
+    demo.add_argument(
+        "--out", type=Path, default=Path("icm-demo"), help="folder for files and index.html (%(default)s)"
+    )
     _add_codec(demo)
 
-    parity = _command(commands, "parity", _parity, "compare with arrays of the PyTorch references",
-                      "icm parity golden/tic/tic_*.npz")
-    parity.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="golden files (.npz) or folders of them")
+    parity = _command(
+        commands,
+        "parity",
+        _parity,
+        "compare with arrays of the PyTorch references",
+        "icm parity golden/tic/tic_*.npz",
+    )
+    parity.add_argument(
+        "paths", nargs="+", type=Path, metavar="PATH", help="golden files (.npz) or folders of them"
+    )
     parity.add_argument("--json", action="store_true", help="print rows as JSON")
 
-    complexity = _command(commands, "complexity", _complexity, "parameters and kMACs a pixel", "icm complexity tic-lite")
-    complexity.add_argument("codec", metavar="CODEC", help="included codec, codec folder, or a published model: tic, tic-original")
+    complexity = _command(
+        commands, "complexity", _complexity, "parameters and kMACs a pixel", "icm complexity tic-lite"
+    )
+    complexity.add_argument(
+        "codec", metavar="CODEC", help="included codec, codec folder, or a published model: tic, tic-original"
+    )
     complexity.add_argument("--json", action="store_true", help="print a record instead of a table")
     return parser
 
 
-def _command(commands: argparse._SubParsersAction, name: str, run: object, what: str, example: str) -> argparse.ArgumentParser:
+def _command(
+    commands: argparse._SubParsersAction, name: str, run: object, what: str, example: str
+) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(
         name, help=what, description=what[0].upper() + what[1:] + ".", epilog=f"example: {example}"
     )
@@ -97,7 +126,12 @@ def _add_output(parser: argparse.ArgumentParser, what: str) -> None:
 
 
 def _add_codec(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-c", "--codec", default=None, help="included codec or codec folder (default: tic-lite, or what a file names)")
+    parser.add_argument(
+        "-c",
+        "--codec",
+        default=None,
+        help="included codec or codec folder (default: tic-lite, or what a file names)",
+    )
 
 
 def _use_compilation_cache() -> None:
@@ -122,7 +156,9 @@ def _compress(options: argparse.Namespace) -> int:
 def _decompress(options: argparse.Namespace) -> int:
     from icm_jax.batch import decompress_files
 
-    return _finish(decompress_files(options.codec, options.inputs, options.output, options.force), options.json)
+    return _finish(
+        decompress_files(options.codec, options.inputs, options.output, options.force), options.json
+    )
 
 
 def _finish(outcome: "tuple[list, list[str]]", as_json: bool) -> int:
@@ -170,7 +206,11 @@ def _complexity(options: argparse.Namespace) -> int:
     named = options.codec in MODELS and not Path(options.codec).exists()
     spec = MODELS[options.codec].spec() if named else Codec.load(options.codec).stored.spec
     result = complexity(spec)
-    print(json.dumps(result._asdict(), indent=2) if options.json else format_table(options.codec, result))
+    print(
+        json.dumps(result._asdict(), indent=2)
+        if options.json
+        else format_table({options.codec: result})
+    )
     return DONE
 
 

@@ -175,7 +175,7 @@ class Codec:
 
     def estimated_bits(self, image: UInt8[np.ndarray, "h w 3"], alignment: str = "grid") -> Estimate:
         """−log2 of the model's likelihoods of the coded latents, and where in the image they fall."""
-        canvas = plan(*_checked(image).shape[:2], alignment)
+        canvas = _plan(image, alignment)
         latents = self._quantise([image], [canvas])
         spec = self._stored.spec
         y_bits, z_bits = programs.programs(spec).bits(
@@ -219,7 +219,7 @@ class Codec:
         metadata: Mapping[str, Any] | None,
         threads: int | None = None,
     ) -> Iterator[bytes]:
-        canvases = [plan(*_checked(image).shape[:2], alignment) for image in images]
+        canvases = [_plan(image, alignment) for image in images]
         extra = [_metadata_section(metadata)] if metadata else []
         with ThreadPoolExecutor(threads or _default_threads()) as pool:
             pending: list[Future[bytes]] = []
@@ -271,6 +271,11 @@ class Codec:
         if canvas.alignment is Alignment.RESIZE256:
             return programs.resize(pixels, (canvas.height, canvas.width))
         return pixels[: canvas.height, : canvas.width]
+
+
+def _plan(image: np.ndarray, alignment: str) -> Canvas:
+    height, width, _ = _checked(image).shape
+    return plan(height, width, alignment)
 
 
 def _place(image: np.ndarray, canvas: Canvas) -> np.ndarray:

@@ -44,15 +44,18 @@ def report(path: Path, codec: str | None = None) -> dict[str, Any]:
 def describe(record: dict[str, Any]) -> str:
     """A report as text for a terminal."""
     width, height = record["size"]
+    canvas = "×".join(map(str, record["canvas"]))
     lines = [
         f"{record['file']}  {record['bytes']:,} bytes  {record['bpp']:.4f} bpp",
         f"  codec     {record['codec']} q{record['quality']}  ({record['codec_hash']})",
         f"  adapter   {record['adapter'] or 'none: decodes to an image for people'}",
-        f"  image     {width}×{height} on a canvas of {record['canvas'][0]}×{record['canvas'][1]} ({record['alignment']})",
+        f"  image     {width}×{height} on a canvas of {canvas} ({record['alignment']})",
         f"  scales    {record['scale_precision']}, guard {record['guard_bytes']} byte(s)",
         f"  container {record['container_bytes']} bytes",
     ]
-    lines += [f"  section   {section['type']:<8} {section['bytes']:>9,} bytes" for section in record["sections"]]
+    lines += [
+        f"  section   {section['type']:<8} {section['bytes']:>9,} bytes" for section in record["sections"]
+    ]
     return "\n".join(lines + _channels(record["channel_bits"]))
 
 
@@ -63,7 +66,8 @@ def _channels(bits: list[float]) -> list[str]:
     lines = [f"  y channels by bits ({len(bits)} in all)"]
     for channel in order[:10]:
         bar = "█" * round(BAR * bits[channel] / largest)
-        lines.append(f"    {channel:>4} {bits[channel]:>10,.0f} bits {100 * bits[channel] / total:>5.1f} %  {bar}")
+        lines.append(
+            f"    {channel:>4} {bits[channel]:>10,.0f} bits {100 * bits[channel] / total:>5.1f} %  {bar}"
+        )
     rest = sum(bits[channel] for channel in order[10:])
     return [*lines, f"    rest {rest:>10,.0f} bits {100 * rest / total:>5.1f} %"]
-

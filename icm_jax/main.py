@@ -13,7 +13,9 @@ from ml_collections import config_flags
 
 from icm_jax.errors import IcmError
 
-CONFIG = config_flags.DEFINE_config_file("config", None, "Config file, optionally with :argument.", lock_config=True)
+CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "Config file, optionally with :argument.", lock_config=True
+)
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder for checkpoints, logs, exported codecs and results.")
 
 

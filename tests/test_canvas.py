@@ -35,8 +35,8 @@ def test_tiles_cover_a_large_canvas_exactly_once(size) -> None:
     for tile in tiles(canvas):
         count[tile.kept(16)] += 1
         rows, cols = tile.window(1)
-        assert 0 <= rows.start and rows.stop <= canvas.padded_height and rows.stop - rows.start == TILE
-        assert 0 <= cols.start and cols.stop <= canvas.padded_width
+        assert rows.start >= 0 and rows.stop <= canvas.padded_height and rows.stop - rows.start == TILE
+        assert cols.start >= 0 and cols.stop <= canvas.padded_width
         inside = tile.kept_inside(1)
         assert inside[0].start >= 0 and inside[1].stop <= TILE
         assert rows.start + inside[0].start == tile.kept(1)[0].start

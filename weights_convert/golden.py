@@ -13,7 +13,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from icm_jax.errors import IcmError
+from weights_convert.golden_bd import check_bd
 from weights_convert.golden_file import GoldenError, Row, failure
+from weights_convert.golden_losses import check_losses
+from weights_convert.golden_metrics import (
+    check_coco,
+    check_coco_input,
+    check_delta_m,
+    check_depth,
+    check_edge,
+    check_human_parts,
+    check_normals,
+    check_saliency,
+    check_semseg,
+    check_topk,
+)
 from weights_convert.golden_tic import check_tic
 from weights_convert.golden_tic_original import check_tic_original
 from weights_convert.parity_table import format_rows
@@ -26,6 +40,19 @@ KINDS: dict[str, Checker] = {
     "tic_small": check_tic,
     "tic_full": check_tic,
     "tic_original": check_tic_original,
+    "semseg": check_semseg,
+    "human_parts": check_human_parts,
+    "saliency": check_saliency,
+    "depth": check_depth,
+    "normals": check_normals,
+    "edge": check_edge,
+    "topk": check_topk,
+    "delta_m": check_delta_m,
+    "coco_expected": check_coco,
+    "coco_gt": check_coco_input,
+    "coco_dt": check_coco_input,
+    "losses": check_losses,
+    "bd": check_bd,
 }
 WEIGHTS_SUFFIX = "_weights"
 

@@ -52,9 +52,8 @@ class TruncatedStream(StreamError):
         self.left = left
 
     def __str__(self) -> str:
-        return (
-            f"truncated at section {self.section}: {self.needed} more bytes needed, {self.left} left; {GET_A_NEW_COPY}"
-        )
+        found = f"{self.needed} more bytes needed, {self.left} left"
+        return f"truncated at section {self.section}: {found}; {GET_A_NEW_COPY}"
 
 
 class DamagedSection(StreamError):

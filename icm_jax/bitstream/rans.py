@@ -41,7 +41,9 @@ def encode(symbols: NDArray[np.int32], indexes: NDArray[np.int32], tables: CdfTa
     return words.astype("<u4", copy=False).tobytes()
 
 
-def decode(data: bytes, indexes: NDArray[np.int32], tables: CdfTables, *, section: str = "rANS") -> NDArray[np.int32]:
+def decode(
+    data: bytes, indexes: NDArray[np.int32], tables: CdfTables, *, section: str = "rANS"
+) -> NDArray[np.int32]:
     """The int32 [n] symbols that `encode` was given with the same indexes and tables.
 
     Args:

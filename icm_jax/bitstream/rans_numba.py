@@ -83,7 +83,9 @@ def make_lookup(tables: CdfTables) -> Lookup:
     return Lookup(items, item_base, buckets, bucket_base, shift, tables.length, tables.offset)
 
 
-def encode_words(symbols: NDArray[np.int32], indexes: NDArray[np.int32], tables: CdfTables) -> NDArray[np.uint32]:
+def encode_words(
+    symbols: NDArray[np.int32], indexes: NDArray[np.int32], tables: CdfTables
+) -> NDArray[np.uint32]:
     """See `rans_reference.encode_words`."""
     words: NDArray[np.uint32] = _encode(symbols, indexes, *tables)
     return words

@@ -57,7 +57,9 @@ def make_lookup(tables: CdfTables) -> Lookup:
     return Lookup(rows, [length - 2 for length in lengths], tables.offset.tolist())
 
 
-def encode_words(symbols: NDArray[np.int32], indexes: NDArray[np.int32], tables: CdfTables) -> NDArray[np.uint32]:
+def encode_words(
+    symbols: NDArray[np.int32], indexes: NDArray[np.int32], tables: CdfTables
+) -> NDArray[np.uint32]:
     """The words of n symbols, in the order the decoder reads them; the first two hold the final state."""
     rows, escapes, offsets = make_lookup(tables)
     state = STATE_LOW

@@ -8,6 +8,7 @@ import io
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -61,7 +62,11 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
     """Writes uint8 [h, w, 3] in the format of the extension, whole or not at all."""
     path = Path(path)
     buffer = io.BytesIO()
-    options = {".jpg": {"quality": 95}, ".jpeg": {"quality": 95}, ".webp": {"lossless": True}}
+    options: dict[str, dict[str, Any]] = {
+        ".jpg": {"quality": 95},
+        ".jpeg": {"quality": 95},
+        ".webp": {"lossless": True},
+    }
     if path.suffix.lower() not in EXTENSIONS:
         raise IcmError(
             f"{path}: can not write {path.suffix or 'a file without extension'}; use {', '.join(EXTENSIONS)}"

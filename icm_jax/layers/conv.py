@@ -15,7 +15,6 @@ from flax import linen as nn
 from jax import Array
 from jaxtyping import Float
 
-
 Initializer = Callable[..., Array]
 
 
@@ -112,10 +111,8 @@ class Deconv(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 d"]:
         k, c_in = self.kernel_size, x.shape[-1]
-        if self.initializer == "uniform":
-            fan_in = self.features * k * k  # PyTorch takes it from the output channels here
-        else:
-            fan_in = max(1, c_in * k * k // 4)  # taps that meet in one output position
+        # "uniform": PyTorch takes the fan-in from the output channels. Else: taps that meet in one output position.
+        fan_in = self.features * k * k if self.initializer == "uniform" else max(1, c_in * k * k // 4)
         kernel_init, bias_init = initializers(self.initializer, fan_in)
         kernel = self.param("kernel", kernel_init, (k, k, c_in, self.features))
         bias = self.param("bias", bias_init, (self.features,))

@@ -22,7 +22,7 @@ from icm_jax.layers.resize import bilinear
 from icm_jax.models.registry import ModelSpec, build
 
 # A context manager of the public API since JAX 0.8; older releases have it under `experimental`.
-enable_x64 = jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64
+enable_x64: Any = getattr(jax if hasattr(jax, "enable_x64") else jax.experimental, "enable_x64")  # noqa: B009
 
 
 class Programs(NamedTuple):

@@ -239,7 +239,7 @@ class TIC(nn.Module):
             def quantise(value: Array, centre: Array) -> Array:
                 return quantize.add_noise(value, self.make_rng("noise"))
         else:
-            quantise = quantize.round_to
+            quantise = quantize.round_to  # type: ignore[assignment]
         return self.forward(x, quantise, train)
 
     def forward(

@@ -12,7 +12,9 @@ def _root() -> Path:
 
 def names() -> list[str]:
     """Names of the embedded codecs."""
-    return sorted(path.name for path in _root().iterdir() if path.is_dir() and any(path.glob("q*/codec.json")))
+    return sorted(
+        path.name for path in _root().iterdir() if path.is_dir() and any(path.glob("q*/codec.json"))
+    )
 
 
 def qualities(name: str) -> list[int]:

@@ -1,8 +1,8 @@
 """A codec on disk: one folder with a JSON spec, safetensors weights, integer tables and a hash over all of them.
 
-    codec.json            model specification, name, quality, λ, hash, how it was trained
-    weights.safetensors   parameters by '/'-joined path (float16, the factorised prior float32)
-    tables.safetensors    integer CDFs of z and y, ragged rows concatenated as uint16
+codec.json            model specification, name, quality, λ, hash, how it was trained
+weights.safetensors   parameters by '/'-joined path (float16, the factorised prior float32)
+tables.safetensors    integer CDFs of z and y, ragged rows concatenated as uint16
 """
 
 import dataclasses
@@ -53,7 +53,9 @@ def as_stored(params: Mapping[str, Any]) -> dict[str, np.ndarray]:
     arrays = {path: np.asarray(leaf).astype(stored_dtype(path)) for path, leaf in flat.items()}
     for path, array in arrays.items():
         if not np.isfinite(array).all():
-            raise IcmError(f"parameter {path} has a value that is not finite or beyond float16; train on or clip it")
+            raise IcmError(
+                f"parameter {path} has a value that is not finite or beyond float16; train on or clip it"
+            )
     return arrays
 
 
@@ -110,7 +112,9 @@ def load(folder: str | Path) -> StoredCodec:
     except (OSError, ValueError, safetensors.SafetensorError) as error:
         raise IcmError(f"{folder}: damaged codec folder ({error}); copy or export it again") from None
     if record.get("format") != FORMAT:
-        raise IcmError(f"{folder}: format {record.get('format')}, this program reads {FORMAT}; update icm-jax")
+        raise IcmError(
+            f"{folder}: format {record.get('format')}, this program reads {FORMAT}; update icm-jax"
+        )
     spec = model_spec(record["model"])
     digest = content_hash(spec, weights, tables)
     if digest != record["hash"]:
@@ -119,9 +123,7 @@ def load(folder: str | Path) -> StoredCodec:
         )
     z_tables, y_tables = _unpack_tables(tables)
     known = {key: record[key] for key in ("name", "quality", "lmbda", "hash", "training")}
-    return StoredCodec(
-        spec=spec, params=as_float32(weights), z_tables=z_tables, y_tables=y_tables, **known
-    )
+    return StoredCodec(spec=spec, params=as_float32(weights), z_tables=z_tables, y_tables=y_tables, **known)
 
 
 def content_hash(spec: ModelSpec, weights: Mapping[str, np.ndarray], tables: Mapping[str, np.ndarray]) -> str:

@@ -13,8 +13,7 @@ from icm_jax.models.registry import build
 from icm_jax.train.config import TrainConfig
 
 
-@struct.dataclass
-class TrainState:
+class TrainState(struct.PyTreeNode):
     """Step number, parameters (one codec or a rate family), their average, optimiser state."""
 
     step: Array
@@ -35,4 +34,6 @@ def initial_params(config: TrainConfig, key: Array) -> Any:
 def initial_state(params: Any, tx: optax.GradientTransformation) -> TrainState:
     """State before the first step."""
     average = jax.tree.map(jnp.copy, params)  # a buffer of its own: the step donates both
-    return TrainState(jnp.zeros((), jnp.int32), params, average, tx.init(params))
+    return TrainState(
+        step=jnp.zeros((), jnp.int32), params=params, average=average, opt_state=tx.init(params)
+    )

@@ -61,7 +61,7 @@ def make_train_step(config: TrainConfig, tx: optax.GradientTransformation) -> Tr
         params = optax.apply_updates(state.params, updates)
         decay = jnp.minimum(config.optim.ema_decay, (1.0 + state.step) / (10.0 + state.step))
         average = jax.tree.map(lambda a, p: decay * a + (1.0 - decay) * p, state.average, params)
-        new = TrainState(state.step + 1, params, average, opt_state)
+        new = TrainState(step=state.step + 1, params=params, average=average, opt_state=opt_state)
         kept = jax.tree.map(lambda a, b: jnp.where(metrics["finite"], a, b), new, state)
         return kept, metrics
 
