@@ -28,7 +28,9 @@ IGNORED = np.random.default_rng(1).random(SHAPE) < 0.3
 CLASSES = np.where(IGNORED, 255, np.random.default_rng(2).integers(0, 5, SHAPE))
 MASK = np.where(IGNORED, 255, np.random.default_rng(3).random(SHAPE) < 0.3).astype(np.float32)
 METRES = np.where(IGNORED, 255, np.random.default_rng(4).uniform(1, 5, SHAPE)).astype(np.float32)
-NORMALS = np.where(IGNORED[..., None], 255, np.asarray(unit_vectors(jnp.asarray(random(*SHAPE, 3)))))
+NORMALS = np.where(
+    IGNORED[..., None], 255, np.asarray(unit_vectors(jnp.asarray(np.roll(random(*SHAPE, 3), 1, axis=0))))
+)
 
 CASES: dict[str, tuple[Loss, np.ndarray, np.ndarray]] = {
     "cross_entropy": (cross_entropy, random(*SHAPE, 5), CLASSES),
