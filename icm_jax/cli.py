@@ -206,11 +206,7 @@ def _complexity(options: argparse.Namespace) -> int:
     named = options.codec in MODELS and not Path(options.codec).exists()
     spec = MODELS[options.codec].spec() if named else Codec.load(options.codec).stored.spec
     result = complexity(spec)
-    print(
-        json.dumps(result._asdict(), indent=2)
-        if options.json
-        else format_table({options.codec: result})
-    )
+    print(json.dumps(result._asdict(), indent=2) if options.json else format_table({options.codec: result}))
     return DONE
 
 

@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -30,6 +30,8 @@ from icm_jax.errors import IcmError
 from icm_jax.models import programs
 from icm_jax.pretrained import store
 from icm_jax.pretrained.store import StoredCodec
+
+Precision = Literal["float64", "float32"]  # of the path that chooses tables
 
 DEFAULT_CODEC = "tic-lite"
 BATCH_PIXELS = LADDER[-1] ** 2  # images of one canvas size run together up to this many pixels
@@ -129,6 +131,7 @@ class Codec:
         image: UInt8[np.ndarray, "h w 3"],
         alignment: str = "grid",
         metadata: Mapping[str, Any] | None = None,
+        scale_precision: Precision = "float64",
     ) -> bytes:
         """Compresses one image of any size from 1×1 up.
 
@@ -136,11 +139,12 @@ class Codec:
             image: RGB.
             alignment: "grid", or the published codecs' "pad256" and "resize256".
             metadata: stored with the stream as JSON.
+            scale_precision: "float32" guards the stream for decoders without float64, at a few per cent of bytes.
 
         Returns:
             The bytes of an `.icm` file.
         """
-        return next(self._compress_all([image], alignment, metadata))
+        return next(self._compress_all([image], alignment, metadata, scale_precision))
 
     def compress_batch(
         self,
@@ -152,7 +156,7 @@ class Codec:
 
         The networks of the next images run while earlier ones are entropy coded on `threads` threads.
         """
-        return list(self._compress_all(images, alignment, None, threads))
+        return list(self._compress_all(images, alignment, None, "float64", threads))
 
     def decompress(self, data: bytes) -> UInt8[np.ndarray, "h w 3"]:
         """Decodes a stream to the image.
@@ -217,6 +221,7 @@ class Codec:
         images: Sequence[np.ndarray],
         alignment: str,
         metadata: Mapping[str, Any] | None,
+        precision: Precision,
         threads: int | None = None,
     ) -> Iterator[bytes]:
         canvases = [_plan(image, alignment) for image in images]
@@ -226,7 +231,7 @@ class Codec:
             for group in _batches(canvases):
                 latents = self._quantise([images[i] for i in group], [canvases[i] for i in group])
                 for i, symbols in zip(group, latents.symbols, strict=True):
-                    pending.append(pool.submit(self._pack, symbols, canvases[i], extra))
+                    pending.append(pool.submit(self._pack, symbols, canvases[i], extra, precision))
             for future in pending:
                 yield future.result()
 
@@ -236,8 +241,8 @@ class Codec:
         y = programs.analyse(stored.spec, stored.params, pixels, canvas)
         return self._coding.quantise(stored, self._params64, y, canvases)
 
-    def _pack(self, symbols: Any, canvas: Canvas, extra: list[Section]) -> bytes:
-        sections, symbol_hash = self._coding.write(self._stored, symbols)
+    def _pack(self, symbols: Any, canvas: Canvas, extra: list[Section], precision: Precision) -> bytes:
+        sections, symbol_hash = self._coding.write(self._stored, symbols, precision)
         header = Header(
             codec_id=self.name,
             codec_hash=bytes.fromhex(self.hash)[:HASH_BYTES],
@@ -247,6 +252,7 @@ class Codec:
             padded_height=canvas.padded_height,
             quality=self.quality,
             alignment=canvas.alignment,
+            scale_precision=precision,
             symbol_hash=symbol_hash,
         )
         return container.pack(header, [*sections, *extra])
@@ -263,8 +269,9 @@ class Codec:
         return stream, from_header(*sizes, header.alignment)
 
     def _read(self, stream: Stream, canvas: Canvas) -> Quantised:
+        header = stream.header
         return self._coding.read(
-            self._stored, self._params64, stream.sections, canvas, stream.header.symbol_hash
+            self._stored, self._params64, stream.sections, canvas, header.symbol_hash, header.scale_precision
         )
 
     def _crop(self, pixels: np.ndarray, canvas: Canvas) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import numpy as np
 import pytest
 
@@ -130,6 +131,21 @@ def test_disagreeing_scales_are_noticed_not_shown_as_noise(monkeypatch) -> None:
     monkeypatch.setattr(hyperprior.programs, "scales_and_means", deviating)
     with pytest.raises(errors.StreamError):
         codec.decompress(data)
+
+
+def test_float32_decoder_reads_streams_guarded_for_it(monkeypatch) -> None:
+    codec, image = tiny_codec(), photo(64, 64)
+    data = codec.compress(image, scale_precision="float32")
+    expected = codec.decompress(data)
+
+    def in_float32(spec, params64, z_hat):
+        params = jax.tree.map(np.float32, params64)
+        scales, means = hyperprior.programs.programs(spec).hyper_synthesise(params, z_hat.astype(np.float32))
+        return np.asarray(scales, np.float64), np.asarray(means)
+
+    monkeypatch.setattr(hyperprior.programs, "scales_and_means", in_float32)
+    assert np.abs(codec.decompress(data).astype(int) - expected.astype(int)).max() <= 1
+    assert len(data) > len(codec.compress(image))  # the longer list is what it costs
 
 
 def test_every_damaged_byte_is_an_error() -> None:

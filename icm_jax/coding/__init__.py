@@ -21,7 +21,9 @@ class Coding(Protocol):
     def quantise(self, codec: StoredCodec, params64: dict, y: Any, canvases: Sequence[Canvas]) -> Quantised:
         """Latents of a batch -> symbols."""
 
-    def write(self, codec: StoredCodec, symbols: Any) -> tuple[list[Section], int]:
+    def write(
+        self, codec: StoredCodec, symbols: Any, precision: str = "float64"
+    ) -> tuple[list[Section], int]:
         """Symbols of an image -> sections."""
 
     def read(
@@ -31,6 +33,7 @@ class Coding(Protocol):
         sections: Sequence[Section],
         canvas: Canvas,
         expected_hash: int,
+        precision: str = "float64",
     ) -> Quantised:
         """Sections of an image -> latents."""
 

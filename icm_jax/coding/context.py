@@ -115,8 +115,9 @@ def quantise(
     return _quantised(walked, z_hat, symbols)
 
 
-def write(codec: StoredCodec, symbols: Symbols) -> tuple[list[Section], int]:
+def write(codec: StoredCodec, symbols: Symbols, precision: str = "float64") -> tuple[list[Section], int]:
     """Sections of one image and the hash of its symbols. Touches no device: safe on any thread."""
+    _refuse_float32(precision)
     height, width = symbols.y.shape[:2]
     steps = waves(height, width, _spec(codec).context_window)
     rows, cols = (np.concatenate(axis) for axis in zip(*steps, strict=True))
@@ -130,13 +131,19 @@ def write(codec: StoredCodec, symbols: Symbols) -> tuple[list[Section], int]:
 
 
 def read(
-    codec: StoredCodec, params64: dict, sections: Sequence[Section], canvas: Canvas, expected_hash: int
+    codec: StoredCodec,
+    params64: dict,
+    sections: Sequence[Section],
+    canvas: Canvas,
+    expected_hash: int,
+    precision: str = "float64",
 ) -> Quantised:
     """Latents of one image from its sections, one step a wave of positions.
 
     Raises:
         StreamError: a section is damaged, or the symbols differ from what the encoder wrote.
     """
+    _refuse_float32(precision)
     spec = _spec(codec)
     z_bytes, y_bytes, guard_bytes = latents.required(
         sections, SectionType.Z, SectionType.Y, SectionType.GUARD
@@ -272,3 +279,10 @@ def _spec(codec: StoredCodec) -> TICOriginalSpec:
 
 def _power_of_two(count: int) -> int:
     return 1 << (count - 1).bit_length()
+
+
+def _refuse_float32(precision: str) -> None:
+    if precision != "float64":
+        raise IcmError(
+            f"scale_precision={precision!r}: a context model feeds its own output back and needs float64; leave it out"
+        )

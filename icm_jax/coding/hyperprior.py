@@ -54,19 +54,27 @@ def quantise(
     return Quantised(y_symbols + means, z_hat, scales, means, symbols)
 
 
-def write(codec: StoredCodec, symbols: Symbols) -> tuple[list[Section], int]:
-    """Sections of one image and the hash of its symbols. Touches no device: safe on any thread."""
+def write(codec: StoredCodec, symbols: Symbols, precision: str = "float64") -> tuple[list[Section], int]:
+    """Sections of one image and the hash of its symbols. Touches no device: safe on any thread.
+
+    With precision "float32" the guard lists every element that a decoder without float64 could misplace.
+    """
     z, y, scales = (latents.channel_major(array) for array in symbols)
     sections = [
         latents.write_z(codec, symbols.z),
         Section(SectionType.Y, rans.encode(y, guard.scale_indexes(scales), codec.y_tables)),
-        Section(SectionType.GUARD, guard.encode_guard(scales)),
+        Section(SectionType.GUARD, guard.encode_guard(scales, guard.EPSILON[precision])),
     ]
     return sections, symbol_hash([z, y])
 
 
 def read(
-    codec: StoredCodec, params64: dict, sections: Sequence[Section], canvas: Canvas, expected_hash: int
+    codec: StoredCodec,
+    params64: dict,
+    sections: Sequence[Section],
+    canvas: Canvas,
+    expected_hash: int,
+    precision: str = "float64",
 ) -> Quantised:
     """Latents of one image from its sections.
 
@@ -80,7 +88,8 @@ def read(
     z_symbols, z_hat = latents.read_z(codec, z_bytes, canvas)
     scales, means = programs.scales_and_means(spec, params64, z_hat)
     hy, wy = canvas.coded_grid(spec.y_stride)
-    indexes = guard.decode_guard(guard_bytes, latents.channel_major(scales[0, :hy, :wy]))
+    coded_scales = latents.channel_major(scales[0, :hy, :wy])
+    indexes = guard.decode_guard(guard_bytes, coded_scales, guard.EPSILON[precision])
     y = rans.decode(y_bytes, indexes, codec.y_tables, section="Y")
     if symbol_hash([latents.channel_major(z_symbols), y]) != expected_hash:
         raise SymbolMismatch("their hashes differ although no section is damaged")
