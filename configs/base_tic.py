@@ -29,7 +29,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         "latent_gain": 1.0,
         "init": "uniform",
     }
-    config.rate = {"lmbda": (0.0067,)}
+    config.rate = {"lmbda": (0.0067,), "first_quality": 1}
     config.data = {"folder": "", "crop": 256, "batch_size": 12, "threads": 2}
     config.optim = {
         "optimizer": "adam",

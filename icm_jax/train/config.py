@@ -13,9 +13,13 @@ from icm_jax.models.registry import ModelSpec, model_spec
 
 @dataclass(frozen=True)
 class RateConfig:
-    """Rate–distortion weights; loss = lmbda · 255² · MSE + bpp. More than one trains a rate family."""
+    """Rate–distortion weights; loss = lmbda · 255² · MSE + bpp. More than one trains a rate family.
+
+    Exported codecs are numbered from `first_quality`, in the order of `lmbda`.
+    """
 
     lmbda: tuple[float, ...] = (0.0067,)
+    first_quality: int = 1
 
 
 @dataclass(frozen=True)

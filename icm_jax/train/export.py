@@ -14,12 +14,20 @@ from icm_jax.train.config import TrainConfig
 
 
 def export(config: TrainConfig, params: Any, step: int, folder: Path) -> list[Path]:
-    """Writes `folder/q1`, `q2`, … in the order of `rate.lmbda`, and returns the folders."""
+    """Writes a folder a rate, `folder/q1`, `q2`, …, and returns the folders."""
     lmbdas = config.rate.lmbda
     folders = []
-    for quality, lmbda in enumerate(lmbdas, start=1):
-        member = rate_family.fold(params, quality - 1) if len(lmbdas) > 1 else params
-        training = {"steps": step, "batch_size": config.data.batch_size, "crop": config.data.crop}
+    training = {
+        "optimizer": config.optim.optimizer,
+        "steps": step,
+        "batch_size": config.data.batch_size,
+        "crop": config.data.crop,
+        "trained_together": list(lmbdas),
+        "started_from_weights": bool(config.init_from),
+    }
+    for rate, lmbda in enumerate(lmbdas):
+        quality = config.rate.first_quality + rate
+        member = rate_family.fold(params, rate) if len(lmbdas) > 1 else params
         codec = make_codec(config.name, quality, lmbda, config.model, member, training)
         folders.append(folder / f"q{quality}")
         store.save(codec, folders[-1])
