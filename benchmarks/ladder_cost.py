@@ -16,7 +16,9 @@ from icm_jax.data.image_io import list_images, read_image
 
 def main() -> None:
     """Prints bytes with and without the ladder."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("photos", type=Path)
     parser.add_argument("--quality", type=int, default=4)
     parser.add_argument("--count", type=int, default=24)

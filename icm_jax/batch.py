@@ -96,7 +96,9 @@ def compress_files(
 
 def decompress_files(codec: str | None, inputs: Sequence[str], output: Path | None, force: bool) -> Outcome:
     """Decodes every input, each with the codec it names unless one is given."""
-    jobs, failures = _plan_outputs(find_inputs(inputs, (".icm",)), output, ".png", EXTENSIONS, force)
+    sources, foreign = _split_foreign(find_inputs(inputs, (".icm",)))
+    jobs, failures = _plan_outputs(sources, output, ".png", EXTENSIONS, force)
+    failures += foreign
     loaded: dict[tuple[str, int], Codec] = {}
     done: list[Coded] = []
     for source, target in tqdm(jobs, unit="image", disable=None if len(jobs) > 1 else True):
@@ -107,6 +109,19 @@ def decompress_files(codec: str | None, inputs: Sequence[str], output: Path | No
             write_image(target, image)
             done.append(_record(source, target, image.shape, len(data), reader))
     return Outcome(done, failures)
+
+
+def _split_foreign(sources: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    """Sources that may be streams, and a line for each that is none: said before outputs are looked at, since
+    `icm decompress photo.png` would otherwise complain that photo.png exists."""
+    streams, foreign = [], []
+    for source in sources:
+        before = len(foreign)
+        with _reporting(foreign, f"{source}: "):
+            container.read_header(read_stream(source))
+        if len(foreign) == before:
+            streams.append(source)
+    return streams, foreign
 
 
 def read_stream(path: Path) -> bytes:

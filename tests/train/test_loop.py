@@ -179,7 +179,7 @@ def test_schedules() -> None:
 
 
 def test_members_of_a_new_family_are_the_codec_it_came_from() -> None:
-    params = {"a": {"kernel": np.ones((3, 3, 2, 4)), "bias": np.arange(4.0)}}
+    params = {"a": {"kernel": np.ones((3, 3, 2, 4), np.float32), "bias": np.arange(4, dtype=np.float32)}}
     family = rate_family.expand(params, 3)
     for a, b in zip(leaves(rate_family.fold(family, 2)), leaves(params), strict=True):
         np.testing.assert_array_equal(a, b)
