@@ -114,7 +114,8 @@ def decompress_files(codec: str | None, inputs: Sequence[str], output: Path | No
 def _split_foreign(sources: Sequence[Path]) -> tuple[list[Path], list[str]]:
     """Sources that may be streams, and a line for each that is none: said before outputs are looked at, since
     `icm decompress photo.png` would otherwise complain that photo.png exists."""
-    streams, foreign = [], []
+    streams: list[Path] = []
+    foreign: list[str] = []
     for source in sources:
         before = len(foreign)
         with _reporting(foreign, f"{source}: "):
