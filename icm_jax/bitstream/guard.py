@@ -25,6 +25,7 @@ LEVELS = 64
 LOG_STEP = math.log(SCALE_MAX / SCALE_MIN) / (LEVELS - 1)
 
 # In ln(scale), by the header's scale_precision: far above the deviation between machines in that precision.
+NOTHING_LISTED = b"\0"  # what encode_guard gives for no ambiguous element
 EPSILON = {"float64": 1e-9, "float32": 1e-4}
 # Above a quarter step the nearest level would no longer be beyond doubt.
 MAX_EPSILON = LOG_STEP / 4

@@ -63,8 +63,10 @@ def write(codec: StoredCodec, symbols: Symbols, precision: str = "float64") -> t
     sections = [
         latents.write_z(codec, symbols.z),
         Section(SectionType.Y, rans.encode(y, guard.scale_indexes(scales), codec.y_tables)),
-        Section(SectionType.GUARD, guard.encode_guard(scales, guard.EPSILON[precision])),
     ]
+    listed = guard.encode_guard(scales, guard.EPSILON[precision])
+    if listed != guard.NOTHING_LISTED:  # almost never: an empty list is left out, seven bytes a file
+        sections.append(Section(SectionType.GUARD, listed))
     return sections, symbol_hash([z, y])
 
 
@@ -82,9 +84,9 @@ def read(
         StreamError: a section is damaged, or the symbols differ from what the encoder wrote.
     """
     spec = codec.spec
-    z_bytes, y_bytes, guard_bytes = latents.required(
-        sections, SectionType.Z, SectionType.Y, SectionType.GUARD
-    )
+    z_bytes, y_bytes = latents.required(sections, SectionType.Z, SectionType.Y)
+    listed = [section.payload for section in sections if section.type == SectionType.GUARD]
+    guard_bytes = listed[0] if listed else guard.NOTHING_LISTED
     z_symbols, z_hat = latents.read_z(codec, z_bytes, canvas)
     scales, means = programs.scales_and_means(spec, params64, z_hat)
     hy, wy = canvas.coded_grid(spec.y_stride)

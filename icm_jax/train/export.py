@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from icm_jax.entropy.factorized import fit_quantiles
-from icm_jax.entropy.tables import factorized_tables, gaussian_tables
+from icm_jax.entropy.tables import centred_scale_table, factorized_tables, gaussian_tables
 from icm_jax.models import rate_family
 from icm_jax.pretrained import store
 from icm_jax.train.config import TrainConfig
@@ -49,7 +49,7 @@ def make_codec(
         spec=spec,
         params=stored,
         z_tables=factorized_tables(stored["z_prior"]),
-        y_tables=gaussian_tables(),
+        y_tables=gaussian_tables(centred_scale_table()),
         training=training,
     )
     return store.with_hash(codec)
