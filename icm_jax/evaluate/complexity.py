@@ -1,11 +1,10 @@
-"""Parameters and multiply–accumulates of a codec, in three ways of counting.
+"""Parameters and multiply–accumulates of a codec, in two ways of counting.
 
-    executed   what the program multiplies, the zeros of its phase-wise transposed convolutions included
-    true       a transposed convolution by its k² taps an input position
+    true       what the program multiplies; a transposed convolution has k² taps an input position
     paper      a transposed convolution as if its kernel ran at output size (4 × true), plus one multiply for
                every output of a LayerNorm and of a convolution's bias
 
-The papers on TIC print the third: 142.54 / 188.52 kMAC a pixel (Kao et al., ICCV 2023). They do not state the
+The papers on TIC print the second: 142.54 / 188.52 kMAC a pixel (Kao et al., ICCV 2023). They do not state the
 rule; it was inferred from the numbers.
 """
 
@@ -17,8 +16,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from icm_jax.evaluate.macs import count_in_jaxpr, count_macs
-from icm_jax.layers.conv import Conv, Deconv, deconv2d
+from icm_jax.evaluate.macs import count_in_jaxpr
+from icm_jax.layers.conv import Conv, Deconv
 from icm_jax.models.registry import ModelSpec, build
 
 IMAGE_SIZE = 256  # pixels a side; the figures a pixel are those of the papers' 256×256 images
@@ -30,7 +29,6 @@ DECODER_PARTS = ("g_s", "h_s")
 class Macs(NamedTuple):
     """Multiply–accumulates of one run, by each way of counting."""
 
-    executed: int
     true: int
     paper: int
 
@@ -47,8 +45,6 @@ class Complexity(NamedTuple):
     dec_kmacs: float
     enc_kmacs_paper: float
     dec_kmacs_paper: float
-    enc_kmacs_executed: float
-    dec_kmacs_executed: float
 
 
 def complexity(spec: ModelSpec) -> Complexity:
@@ -70,8 +66,6 @@ def complexity(spec: ModelSpec) -> Complexity:
         dec_kmacs=decoder.true * per_pixel,
         enc_kmacs_paper=encoder.paper * per_pixel,
         dec_kmacs_paper=decoder.paper * per_pixel,
-        enc_kmacs_executed=encoder.executed * per_pixel,
-        dec_kmacs_executed=decoder.executed * per_pixel,
     )
 
 
@@ -87,18 +81,13 @@ def measure(model: nn.Module, variables: Any, method: str, *args: Any) -> Macs:
 
     with nn.intercept_methods(record):
         program = jax.make_jaxpr(lambda *traced: model.apply(traced[0], *traced[1:], method=method))
-        executed = count_in_jaxpr(program(variables, *args).jaxpr)
-    true, paper = executed, executed
+        true = count_in_jaxpr(program(variables, *args).jaxpr)
+    paper = true
     for module, x, output in calls:
         paper += math.prod(output.shape)
         if isinstance(module, Deconv):
-            k, c_in = module.kernel_size, x.shape[-1]
-            kernel = jax.ShapeDtypeStruct((k, k, c_in, module.features), x.dtype)
-            zeros_included = count_macs(deconv2d, jax.ShapeDtypeStruct(x.shape, x.dtype), kernel)
-            taps = math.prod(x.shape) * k * k * module.features
-            true += taps - zeros_included
-            paper += 4 * taps - zeros_included
-    return Macs(executed, true, paper)
+            paper += 3 * math.prod(x.shape) * module.kernel_size**2 * module.features
+    return Macs(true, paper)
 
 
 def parameter_count(params: Any) -> int:

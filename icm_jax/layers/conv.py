@@ -10,10 +10,11 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import linen as nn
 from jax import Array
 from jaxtyping import Float
+
+from icm_jax.layers.dense import matmul
 
 Initializer = Callable[..., Array]
 
@@ -38,50 +39,82 @@ def conv2d(
     x: Float[Array, "b h w c"], kernel: Float[Array, "k k c d"], stride: int = 1
 ) -> Float[Array, "b hs ws d"]:
     """Cross-correlation, zero padding floor(k/2) on all four sides."""
+    if kernel.shape[:2] == (1, 1) and stride == 1:
+        return matmul(x, kernel[0, 0])  # XLA differentiates it up to 1.7 times as fast as a convolution
     pad = kernel.shape[0] // 2
     return jax.lax.conv_general_dilated(
         x, kernel, (stride, stride), ((pad, pad), (pad, pad)), dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
 
 
-def _phase_taps(kernel_size: int) -> tuple[np.ndarray, tuple[int, int]]:
-    """Which tap of the transposed kernel feeds output phase a from input offset d, for one axis.
-
-    out[2i + a] = sum_d x[i + d] * kernel[a + p - 2d]. Returns (taps [offsets, 2], (pad before, pad after));
-    a tap that does not exist has the index `kernel_size`, where the caller keeps a zero.
-    """
-    pad = kernel_size // 2
-    offsets = [
-        d for d in range(-kernel_size, kernel_size) if any(0 <= a + pad - 2 * d < kernel_size for a in (0, 1))
-    ]
-    taps = np.array([[a + pad - 2 * d for a in (0, 1)] for d in offsets])
-    taps = np.where((taps < 0) | (taps >= kernel_size), kernel_size, taps)
-    return taps, (-offsets[0], offsets[-1])
-
-
 def deconv2d(x: Float[Array, "b h w c"], kernel: Float[Array, "k k c d"]) -> Float[Array, "b h2 w2 d"]:
     """Transposed convolution, stride 2, that exactly doubles the size; kernel taps as in PyTorch's (not flipped).
 
-    Written as one ordinary convolution with four times the output channels and a depth-to-space step: equal to
-    the zero-inserting form up to rounding, and its gradient is an order of magnitude faster on a CPU, where XLA
-    has no good kernel for the gradient of a dilated convolution.
+    Equal, up to rounding, to inserting zeros and correlating, but no zero is ever multiplied, and on a CPU the
+    gradient is many times as fast: XLA has no good kernel for that of a dilated convolution. k is odd, not 1.
     """
-    k, _, c_in, c_out = kernel.shape
-    taps, pad = _phase_taps(k)
-    padded = jnp.pad(kernel, ((0, 1), (0, 1), (0, 0), (0, 0)))
-    phases = padded[taps[:, None, :, None], taps[None, :, None, :]]  # [d, d, 2, 2, c_in, c_out]
-    n = len(taps)
-    phases = phases.transpose(0, 1, 4, 2, 3, 5).reshape(n, n, c_in, 4 * c_out)
-    out = jax.lax.conv_general_dilated(
-        x, phases, (1, 1), (pad, pad), dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
-    return depth_to_space(out)
+    # An image has few channels: the products of all taps with a pixel are fewer numbers than the pixel itself,
+    # so they are shifted and not the pixels. Each way is the faster one where it is taken, up to six times.
+    few = 4 * kernel.shape[3] < kernel.shape[2]
+    return _multiply_then_shift(x, kernel) if few else _four_convolutions(x, kernel)
 
 
-def depth_to_space(x: Float[Array, "b h w c4"]) -> Float[Array, "b h2 w2 c"]:
-    """[b, h, w, (2, 2, c)] -> [b, 2h, 2w, c]."""
-    b, h, w, c4 = x.shape
-    return x.reshape(b, h, w, 2, 2, c4 // 4).transpose(0, 1, 3, 2, 4, 5).reshape(b, 2 * h, 2 * w, c4 // 4)
+def _phase_taps(kernel_size: int, phase: int) -> tuple[list[int], list[int]]:
+    """Taps t and offsets d that meet in every second output: out[2i + phase] = sum of x[i + d] · kernel[t]."""
+    pad = kernel_size // 2
+    taps = [t for t in reversed(range(kernel_size)) if (t - phase - pad) % 2 == 0]
+    return taps, [(phase + pad - t) // 2 for t in taps]
+
+
+def _four_convolutions(
+    x: Float[Array, "b h w c"], kernel: Float[Array, "k k c d"]
+) -> Float[Array, "b h2 w2 d"]:
+    """One ordinary convolution an output phase, each with its own quarter of the taps."""
+    b, h, w, _ = x.shape
+    phases = [_phase_taps(kernel.shape[0], phase) for phase in (0, 1)]
+    outputs = [
+        jax.lax.conv_general_dilated(
+            x,
+            kernel[rows[0] :: -2, cols[0] :: -2],
+            (1, 1),
+            ((-row_offsets[0], row_offsets[-1]), (-col_offsets[0], col_offsets[-1])),
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+        for rows, row_offsets in phases
+        for cols, col_offsets in phases
+    ]
+    rows = [jnp.stack(outputs[:2], axis=3), jnp.stack(outputs[2:], axis=3)]
+    return jnp.stack(rows, axis=2).reshape(b, 2 * h, 2 * w, -1)
+
+
+def _multiply_then_shift(
+    x: Float[Array, "b h w c"], kernel: Float[Array, "k k c d"]
+) -> Float[Array, "b h2 w2 d"]:
+    """Every pixel times every tap in one product; then, for each phase, the sum of what its neighbours give."""
+    b, h, w, c = x.shape
+    k, _, _, d = kernel.shape
+    products = x.reshape(-1, c) @ kernel.transpose(2, 0, 1, 3).reshape(c, -1)
+    rows = _sum_phases(products.reshape(b, h, w, k, k, d), axis=1, tap_axis=3)
+    return _sum_phases(rows, axis=3, tap_axis=4).reshape(b, 2 * h, 2 * w, d)
+
+
+def _sum_phases(products: Array, axis: int, tap_axis: int) -> Array:
+    """Sums over the taps of one axis: `tap_axis` goes, and the two phases stand behind `axis`."""
+
+    def neighbour(tap: int, offset: int) -> Array:
+        shift = [(0, 0, 0)] * (products.ndim - 1)
+        shift[axis] = (-offset, offset, 0)
+        term = jax.lax.index_in_dim(products, tap, tap_axis, keepdims=False)
+        return jax.lax.pad(term, jnp.zeros((), term.dtype), shift)
+
+    phases = [
+        sum(
+            neighbour(tap, offset)
+            for tap, offset in zip(*_phase_taps(products.shape[tap_axis], a), strict=True)
+        )
+        for a in (0, 1)
+    ]
+    return jnp.stack(phases, axis + 1)
 
 
 class Conv(nn.Module):

@@ -114,9 +114,13 @@ class WindowAttention(nn.Module):
     ) -> Float[Array, "b n t c"]:
         b, n, t, _ = tokens.shape
         head_dim = self.features // self.heads
-        # One explicit transpose to [3, windows, heads, tokens, dim]: both products are then plain batched
-        # ones, which on a CPU is two to three times faster than letting einsum find its own layout.
-        q, k, v = tokens.reshape(b * n, t, 3, self.heads, head_dim).transpose(2, 0, 3, 1, 4)
+        # Explicit transposes to [windows, heads, tokens, dim]: both products are then plain batched ones, which on
+        # a CPU is two to three times as fast as letting einsum find its own layout. Split, not indexed: the
+        # gradient of a split is one concatenation instead of a sum of three padded arrays.
+        q, k, v = (
+            part.reshape(b * n, t, self.heads, head_dim).transpose(0, 2, 1, 3)
+            for part in jnp.split(tokens, 3, axis=-1)
+        )
         logits = _batched_dot(q * head_dim**-0.5, k, contract_last=True)
         logits = logits + self.position_bias().astype(logits.dtype)
         if regions is not None:

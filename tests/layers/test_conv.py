@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from icm_jax.layers.conv import Conv, Deconv, conv2d, deconv2d, depth_to_space
+from icm_jax.layers.conv import Conv, Deconv, conv2d, deconv2d
 
 
 def random(*shape: int) -> jax.Array:
@@ -26,16 +26,26 @@ def zero_inserting(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 @pytest.mark.parametrize("taps", [3, 5])
 @pytest.mark.parametrize("size", [(6, 4), (1, 1), (5, 7)])
-def test_phases_equal_the_zero_inserting_form(taps: int, size: tuple[int, int]):
-    x, kernel = random(2, *size, 3), random(taps, taps, 3, 4)
+@pytest.mark.parametrize(
+    "channels", [(3, 4), (9, 2)]
+)  # more out than in; few out: the two ways it is computed
+def test_deconvolution_is_the_zero_inserting_form(
+    taps: int, size: tuple[int, int], channels: tuple[int, int]
+):
+    x, kernel = random(2, *size, channels[0]), random(taps, taps, *channels)
     out = deconv2d(x, kernel)
-    assert out.shape == (2, 2 * size[0], 2 * size[1], 4)
+    assert out.shape == (2, 2 * size[0], 2 * size[1], channels[1])
     np.testing.assert_allclose(out, zero_inserting(x, kernel), atol=1e-5)
 
 
 @pytest.mark.parametrize("taps", [3, 5])
-def test_gradients_of_the_phases_too(taps: int):
-    x, kernel, weight = random(1, 4, 3, 2), random(taps, taps, 2, 3), random(1, 8, 6, 3)
+@pytest.mark.parametrize("channels", [(3, 4), (9, 2)])
+def test_its_gradients_too(taps: int, channels: tuple[int, int]):
+    x, kernel, weight = (
+        random(1, 4, 3, channels[0]),
+        random(taps, taps, *channels),
+        random(1, 8, 6, channels[1]),
+    )
     loss = lambda form: lambda x, kernel: (form(x, kernel) * weight).sum()  # noqa: E731
     ours = jax.grad(loss(deconv2d), argnums=(0, 1))(x, kernel)
     theirs = jax.grad(loss(zero_inserting), argnums=(0, 1))(x, kernel)
@@ -51,11 +61,6 @@ def test_convolution_pads_half_its_kernel_on_every_side(taps: int, stride: int):
     assert out.shape == (1, -(-6 // stride), -(-8 // stride), 3)
     window = padded[0, stride : stride + taps, 2 * stride : 2 * stride + taps]
     np.testing.assert_allclose(out[0, 1, 2], np.einsum("ijc,ijcd->d", window, kernel), atol=1e-5)
-
-
-def test_depth_to_space_order():
-    x = jnp.arange(8.0).reshape(1, 1, 1, 8)  # (row phase, column phase, channel)
-    assert depth_to_space(x)[0, 1, 0].tolist() == [4.0, 5.0]
 
 
 @pytest.mark.parametrize(("layer", "fan_in"), [(Conv(64, 3), 16 * 9), (Deconv(64, 3), 64 * 9)])
