@@ -2,10 +2,10 @@
 
     python -m icm_jax.main --config=configs/tic_lite.py --config.data.folder=PHOTOS --workdir=runs/tic_lite
 
-Then each of the upper rates alone, from its member of the family:
+Then the same family with twice the channels of y, from where the first run ended:
 
-    python -m icm_jax.main --config=configs/tic_lite.py:finish --config.init_from=runs/tic_lite/codecs/q6 \
-        --config.rate.lmbda='(0.025,)' --config.rate.first_quality=6 --config.data.folder=PHOTOS --workdir=runs/q6
+    python -m icm_jax.main --config=configs/tic_lite.py:wide --config.init_from=runs/tic_lite \
+        --config.data.folder=PHOTOS --workdir=runs/tic_lite_wide
 
 `configs/tic_lite.py:smoke` trains a few steps on small crops.
 """
@@ -14,7 +14,7 @@ import ml_collections
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
-    """The recipe; "finish" trains one rate on alone, "smoke" shortens the family to seconds."""
+    """The recipe; "wide" trains it on with more channels, "smoke" shortens the family to seconds."""
     config = ml_collections.ConfigDict()
     config.name = "tic-lite"
     config.seed = 42
@@ -47,10 +47,15 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.checkpoint = {"every_steps": 2000, "keep": 2}
     config.log = {"every_steps": 200}
     config.eval = {"folder": "", "limit": 0}
-    if variant == "finish":
-        config.rate = {"lmbda": (0.0067,), "first_quality": 4}
-        config.data.update(crop=192, batch_size=2)  # z sees 3×3 positions instead of 2×2
-        config.optim.update(learning_rate=7e-4, total_steps=10_000, warmup_steps=100, decay_start=0.2)
+    if variant == "wide":
+        config.model.update(M=192, widths=(32, 64, 96))
+        config.rate = {
+            "lmbda": (0.0009, 0.0018, 0.0035, 0.007, 0.015, 0.035),
+            "first_quality": 1,
+            "order": (0, 3, 4, 5, 1, 3, 4, 5, 2, 3, 4, 5),  # what more channels are for: the upper rates
+            "decoder": "rounded",
+        }
+        config.optim.update(learning_rate=1.5e-3, total_steps=40_000)
     if variant == "smoke":
         config.rate.lmbda = (0.0018, 0.0067)
         config.model.update(N=16, M=16, widths=(16, 16, 16), depths=(1, 1, 1, 1))

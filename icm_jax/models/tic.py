@@ -232,27 +232,39 @@ class TIC(nn.Module):
         """Loss of the prior's quantiles, minimised by an optimiser of its own."""
         return self.z_prior.auxiliary_loss()
 
-    def __call__(self, x: Float[Array, "b h w 3"], train: bool = False) -> Latents:
-        """Whole forward pass: rounding when `train` is False, uniform noise (rng "noise") when True."""
-        if train:
+    def __call__(self, x: Float[Array, "b h w 3"], train: bool = False, rounded: bool = False) -> Latents:
+        """Whole forward pass: rounding when `train` is False, uniform noise (rng "noise") when True.
 
-            def quantise(value: Array, centre: Array) -> Array:
-                return quantize.add_noise(value, self.make_rng("noise"))
-        else:
-            quantise = quantize.round_to  # type: ignore[assignment]
-        return self.forward(x, quantise, train)
+        `rounded` with `train`: likelihoods of noisy latents, but both decoders see rounded ones with a
+        straight-through gradient, as they will in a stream (Minnen and Singh, ICIP 2020, section 3.3).
+        """
+        if not train:
+            return self.forward(x, quantize.round_to)
+
+        def noisy(value: Array, centre: Array) -> Array:
+            return quantize.add_noise(value, self.make_rng("noise"))
+
+        return self.forward(x, noisy, train, quantize.straight_through if rounded else None)
 
     def forward(
-        self, x: Float[Array, "b h w 3"], quantise: Callable[..., Any], train: bool = False
+        self,
+        x: Float[Array, "b h w 3"],
+        quantise: Callable[..., Any],
+        train: bool = False,
+        decoded: Callable[..., Any] | None = None,
     ) -> Latents:
-        """Forward pass with a given quantiser `quantise(value, centre)`, called for z first, then for y."""
+        """Forward pass with a given quantiser `quantise(value, centre)`, called for z first, then for y.
+
+        Likelihoods are those of its results; h_s and g_s get them too, or those of a second quantiser, `decoded`.
+        """
         y = self.analyse(x, train)
         z = self.hyper_analyse(y, train)
-        z_hat = quantise(z, self.z_prior.medians())
-        scales, means = self.hyper_synthesise(z_hat, train)
+        medians = self.z_prior.medians()
+        z_hat = quantise(z, medians)
+        scales, means = self.hyper_synthesise(z_hat if decoded is None else decoded(z, medians), train)
         y_hat = quantise(y, means)
         return Latents(
-            x_hat=self.synthesise(y_hat, train),
+            x_hat=self.synthesise(y_hat if decoded is None else decoded(y, means), train),
             y_hat=y_hat,
             z_hat=z_hat,
             y_likelihoods=gaussian.likelihood(y_hat, scales, means),

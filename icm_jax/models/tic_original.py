@@ -230,18 +230,28 @@ class TICOriginal(nn.Module):
         """Loss of the prior's quantiles, minimised by an optimiser of its own."""
         return self.z_prior.auxiliary_loss()
 
-    def __call__(self, x: Float[Array, "b h w 3"], train: bool = False, reference: bool = False) -> Latents:
-        """Whole forward pass: rounding when `train` is False, uniform noise (rng "noise") when True."""
+    def __call__(
+        self, x: Float[Array, "b h w 3"], train: bool = False, rounded: bool = False, reference: bool = False
+    ) -> Latents:
+        """Whole forward pass: rounding when `train` is False, uniform noise (rng "noise") when True.
 
-        def quantise(value: Array, centre: Array) -> Array:
-            if train:
-                return quantize.add_noise(value, self.make_rng("noise"))
-            return quantize.round_to(value, centre)
+        `rounded` with `train`: likelihoods of noisy latents, but the decoder sees rounded ones; see `TIC`.
+        """
 
-        return self.forward(x, quantise, train, reference)
+        def noisy(value: Array, centre: Array) -> Array:
+            return quantize.add_noise(value, self.make_rng("noise"))
+
+        if not train:
+            return self.forward(x, quantize.round_to, reference=reference)
+        return self.forward(x, noisy, train, quantize.straight_through if rounded else None, reference)
 
     def forward(
-        self, x: Float[Array, "b h w 3"], quantise: Quantise, train: bool = False, reference: bool = False
+        self,
+        x: Float[Array, "b h w 3"],
+        quantise: Quantise,
+        train: bool = False,
+        decoded: Quantise | None = None,
+        reference: bool = False,
     ) -> Latents:
         """Forward pass with a given quantiser `quantise(value, centre)`, called for z first, then for y.
 
@@ -254,13 +264,14 @@ class TICOriginal(nn.Module):
                 else from `quantise(y, 0)`: it estimates the rate of a latent that is not the decoded one.
         """
         y = self.analyse(x, train)
-        z_hat = quantise(self.hyper_analyse(y, train), self.z_prior.medians())
-        params = self.hyper_synthesise(z_hat, train)
-        y_hat = quantise(y, jnp.zeros((), y.dtype))
+        z, medians, zero = self.hyper_analyse(y, train), self.z_prior.medians(), jnp.zeros((), y.dtype)
+        z_hat = quantise(z, medians)
+        params = self.hyper_synthesise(z_hat if decoded is None else decoded(z, medians), train)
+        y_hat = quantise(y, zero)
         scales, means = self.gaussians(params, y_hat)
         rated = quantise(y, means) if reference else y_hat
         return Latents(
-            x_hat=self.synthesise(y_hat, train),
+            x_hat=self.synthesise(y_hat if decoded is None else decoded(y, zero), train),
             y_hat=y_hat,
             z_hat=z_hat,
             y_likelihoods=gaussian.likelihood(rated, scales, means),

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
+from icm_jax.errors import IcmError
 from icm_jax.train.config import CheckpointConfig
 from icm_jax.train.state import TrainState
 
@@ -44,3 +45,18 @@ class Checkpoints:
     def close(self) -> None:
         """Ends background work."""
         self._manager.close()
+
+
+def averaged_params(workdir: Path) -> Any:
+    """Averaged parameters of a run's newest checkpoint, whatever its model.
+
+    Raises:
+        IcmError: a folder without a checkpoint.
+    """
+    folder = (workdir / "checkpoints").absolute()
+    steps = sorted(int(path.name) for path in folder.glob("[0-9]*") if path.name.isdigit())
+    if not steps:
+        raise IcmError(f"{workdir} holds no checkpoint; name the workdir of a training run or a codec folder")
+    with ocp.StandardCheckpointer() as reader:
+        state = reader.restore(folder / str(steps[-1]) / "state")
+    return state["average"]

@@ -15,11 +15,18 @@ from icm_jax.models.registry import ModelSpec, model_spec
 class RateConfig:
     """Rate–distortion weights; loss = lmbda · 255² · MSE + bpp. More than one trains a rate family.
 
-    Exported codecs are numbered from `first_quality`, in the order of `lmbda`.
+    Attributes:
+        lmbda: one weight a rate.
+        first_quality: number of the first exported codec; the others follow in the order of `lmbda`.
+        order: the rates that steps visit, by index, again and again; empty: one after the other.
+        decoder: what the decoder is trained on, "noise" or "rounded" latents (straight-through gradient; the rate
+            is always that of noisy ones). Rounding is what it meets in a stream, so it makes a good end of training.
     """
 
     lmbda: tuple[float, ...] = (0.0067,)
     first_quality: int = 1
+    order: tuple[int, ...] = ()
+    decoder: str = "noise"
 
 
 @dataclass(frozen=True)
@@ -147,6 +154,10 @@ def _refuse_unknown(where: str, values: dict[str, Any], known: set[str]) -> None
 def _check(config: TrainConfig) -> None:
     if not config.rate.lmbda or min(config.rate.lmbda) <= 0:
         raise IcmError(f"rate.lmbda={config.rate.lmbda} must list positive weights, such as (0.0067,)")
+    if not all(0 <= rate < len(config.rate.lmbda) for rate in config.rate.order):
+        raise IcmError(f"rate.order={config.rate.order} must name rates 0 to {len(config.rate.lmbda) - 1}")
+    if config.rate.decoder not in ("noise", "rounded"):
+        raise IcmError(f"rate.decoder={config.rate.decoder!r}; choose 'noise' or 'rounded'")
     if config.data.crop % 64:
         raise IcmError(f"data.crop={config.data.crop} must be a multiple of 64, the stride of z")
     if config.optim.schedule not in ("constant", "milestones", "cosine"):

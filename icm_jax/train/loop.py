@@ -13,14 +13,14 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
-import optax
 
 from icm_jax.data.crops import crop_batches
 from icm_jax.data.image_io import write_bytes
 from icm_jax.errors import IcmError
 from icm_jax.models import rate_family
+from icm_jax.models.widen import widen
 from icm_jax.pretrained import store
-from icm_jax.train.checkpoint import Checkpoints
+from icm_jax.train.checkpoint import Checkpoints, averaged_params
 from icm_jax.train.config import TrainConfig, parse
 from icm_jax.train.evaluation import evaluate
 from icm_jax.train.export import export
@@ -49,7 +49,7 @@ def train(raw_config: ml_collections.ConfigDict, workdir: str | Path) -> TrainSt
     tx = optimizer(config.optim)
     params = initial_params(config, key)
     if config.init_from:
-        params = _read_params(Path(config.init_from), config, params, tx)
+        params = _read_params(Path(config.init_from), config, params)
     state = initial_state(params, tx)
     print(f"{_count(params):,} parameters, {len(config.rate.lmbda)} rate(s), {jax.device_count()} device(s)")
 
@@ -116,24 +116,15 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _read_params(source: Path, config: TrainConfig, like: Any, tx: optax.GradientTransformation) -> Any:
-    """Parameters to start from: a codec folder's, or the averaged ones of another run."""
+def _read_params(source: Path, config: TrainConfig, fresh: Any) -> Any:
+    """Parameters to start from: a codec folder's, or the averaged ones of another run; narrower ones are widened."""
     if (source / "codec.json").exists():
-        codec = store.load(source)
-        if codec.spec != config.model:
-            raise IcmError(
-                f"init_from={source} holds another model ({codec.spec}); use the config it was trained with"
-            )
         rates = len(config.rate.lmbda)
-        return codec.params if rates == 1 else rate_family.expand(codec.params, rates)
-    checkpoints = Checkpoints(source, config.checkpoint)
-    if checkpoints.latest() is None:
-        raise IcmError(
-            f"init_from={source} holds no checkpoint; name the workdir of a training run or a codec folder"
-        )
-    state, _ = checkpoints.restore(initial_state(like, tx))
-    checkpoints.close()
-    return state.average
+        trained = store.load(source).params
+        trained = trained if rates == 1 else rate_family.expand(trained, rates)
+    else:
+        trained = averaged_params(source)
+    return widen(trained, fresh)
 
 
 def _scalars(metrics: Metrics) -> dict[str, float]:

@@ -33,24 +33,26 @@ def rate_distortion(latents: Latents, x: Float[Array, "b h w 3"], lmbda: float |
 def make_train_step(config: TrainConfig, tx: optax.GradientTransformation) -> TrainStep:
     """A jitted `step(state, batch, key) -> (state, metrics)`; the state's buffers are donated.
 
-    With several rates, step n trains rate n mod rates: one λ a step keeps the kernels folded once a batch.
+    With several rates, step n trains rate order[n mod len(order)]: one λ a step, so kernels are folded once a batch.
     A step whose loss or gradient is not finite leaves the state as it was and reports `finite` = False.
     """
     model = build(config.model)
     lmbdas = jnp.array(config.rate.lmbda)
+    order = jnp.array(config.rate.order or range(len(config.rate.lmbda)))
+    rounded = config.rate.decoder == "rounded"
 
     def loss_fn(params: Any, x: Array, rate: Array, key: Array) -> tuple[Array, Metrics]:
         member = rate_family.fold(params, rate) if len(config.rate.lmbda) > 1 else params
         noise, drop_path = jax.random.split(key)
         rngs = {"noise": noise, "drop_path": drop_path}
-        latents = model.apply({"params": member}, x, train=True, rngs=rngs)
+        latents = model.apply({"params": member}, x, train=True, rounded=rounded, rngs=rngs)
         metrics = rate_distortion(latents, x, lmbdas[rate])
         metrics["aux_loss"] = model.apply({"params": member}, method="auxiliary_loss")
         return metrics["loss"] + metrics["aux_loss"], metrics
 
     def step(state: TrainState, batch: UInt8[Array, "b h w 3"], key: Array) -> tuple[TrainState, Metrics]:
         x = batch.astype(jnp.float32) / 255.0
-        rate = state.step % len(config.rate.lmbda)
+        rate = order[state.step % len(order)]
         grads, metrics = jax.grad(loss_fn, has_aux=True)(
             state.params, x, rate, jax.random.fold_in(key, state.step)
         )
