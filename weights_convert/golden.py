@@ -14,7 +14,9 @@ from pathlib import Path
 
 from icm_jax.errors import IcmError
 from weights_convert.golden_bd import check_bd
+from weights_convert.golden_eva02 import check_eva02, check_large_block
 from weights_convert.golden_file import GoldenError, Row, failure
+from weights_convert.golden_layers import check_interp, check_posresize, check_resample, check_rope
 from weights_convert.golden_losses import check_losses
 from weights_convert.golden_metrics import (
     check_coco,
@@ -28,6 +30,7 @@ from weights_convert.golden_metrics import (
     check_semseg,
     check_topk,
 )
+from weights_convert.golden_recognizers import check_mobilenet_v2, check_tv_resnet, check_vgg
 from weights_convert.golden_tic import check_tic
 from weights_convert.golden_tic_original import check_tic_original
 from weights_convert.parity_table import format_rows
@@ -36,10 +39,7 @@ Checker = Callable[[Path], list[Row]]
 
 
 # Leading words of a file name -> the check; the longest match counts.
-KINDS: dict[str, Checker] = {
-    "tic_small": check_tic,
-    "tic_full": check_tic,
-    "tic_original": check_tic_original,
+METRIC_KINDS: dict[str, Checker] = {
     "semseg": check_semseg,
     "human_parts": check_human_parts,
     "saliency": check_saliency,
