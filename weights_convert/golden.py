@@ -54,6 +54,30 @@ METRIC_KINDS: dict[str, Checker] = {
     "losses": check_losses,
     "bd": check_bd,
 }
+DORA_ICM_KINDS: dict[str, Checker] = {
+    "rope": check_rope,
+    "interp": check_interp,
+    "eva_resample": check_resample,
+    "eva_tiny_posresize": check_posresize,
+    "eva_tiny": check_eva02,
+    "eva_lstyle": check_eva02,
+    "eva_dynamic": check_eva02,
+    "eva_large_block": check_large_block,
+}
+RECOGNIZER_KINDS: dict[str, Checker] = {
+    "mobilenet_v2": check_mobilenet_v2,
+    "tv_resnet": check_tv_resnet,
+    "tv_resnet50": check_tv_resnet,
+    "vgg19": check_vgg,
+}
+KINDS: dict[str, Checker] = {
+    "tic_small": check_tic,
+    "tic_full": check_tic,
+    "tic_original": check_tic_original,
+    **METRIC_KINDS,
+    **DORA_ICM_KINDS,
+    **RECOGNIZER_KINDS,
+}
 WEIGHTS_SUFFIX = "_weights"
 
 

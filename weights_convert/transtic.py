@@ -50,6 +50,7 @@ RULES = (
 
 STACKS = ("g_a1", "g_a3", "g_a5", "g_a7")
 HYPER_STACKS = ("h_a1", "h_a3")
+STATE_DICT_ENTRIES = ("state_dict", "model", "module")  # where training scripts keep it; else the file is one
 
 
 def tic_from_state_dict(state_dict: Mapping[str, np.ndarray]) -> tuple[TICSpec, dict[str, Any]]:
@@ -102,7 +103,7 @@ def infer_spec(shapes: Mapping[str, tuple[int, ...]]) -> TICSpec:
 
 
 def load_checkpoint(path: Path) -> dict[str, np.ndarray]:
-    """Arrays of a `.pth.tar` of the TransTIC repository (its `state_dict` entry) or of a bare state dict.
+    """Arrays of a checkpoint with a state dict in it, such as TransTIC's `.pth.tar`, or of a bare state dict.
 
     Nothing but tensors is unpickled. Needs torch.
 
@@ -118,7 +119,8 @@ def load_checkpoint(path: Path) -> dict[str, np.ndarray]:
     except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
         reason = f"{error}".partition("\n")[0]
         raise ConversionError(f"{path} can not be read as a PyTorch checkpoint: {reason}") from None
-    tensors = content.get("state_dict", content) if isinstance(content, dict) else None
+    tensors = content if isinstance(content, dict) else {}
+    tensors = next((tensors[entry] for entry in STATE_DICT_ENTRIES if entry in tensors), tensors)
     if not tensors or not all(isinstance(tensor, torch.Tensor) for tensor in tensors.values()):
         raise ConversionError(f"{path} holds no state dict of tensors")
     return {name: tensor.numpy() for name, tensor in tensors.items()}

@@ -118,20 +118,21 @@ def _sum_phases(products: Array, axis: int, tap_axis: int) -> Array:
 
 
 class Conv(nn.Module):
-    """Convolution k×k with bias; see `conv2d`."""
+    """Convolution k×k, with bias unless `use_bias` is off; see `conv2d`."""
 
     features: int
     kernel_size: int
     stride: int = 1
     initializer: str = "uniform"
+    use_bias: bool = True
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b hs ws d"]:
         k, c_in = self.kernel_size, x.shape[-1]
         kernel_init, bias_init = initializers(self.initializer, c_in * k * k)
         kernel = self.param("kernel", kernel_init, (k, k, c_in, self.features))
-        bias = self.param("bias", bias_init, (self.features,))
-        return conv2d(x, kernel.astype(x.dtype), self.stride) + bias.astype(x.dtype)
+        y = conv2d(x, kernel.astype(x.dtype), self.stride)
+        return y + self.param("bias", bias_init, (self.features,)).astype(x.dtype) if self.use_bias else y
 
 
 class Deconv(nn.Module):

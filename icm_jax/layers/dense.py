@@ -5,6 +5,7 @@ is in docs/performance.md.
 """
 
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -12,19 +13,33 @@ from flax import linen as nn
 from jax import Array
 from jaxtyping import Float
 
+Initializer = Callable[..., Array]
+
 dense_init = nn.initializers.truncated_normal(0.02)
 
 
 class Dense(nn.Module):
-    """x · kernel + bias over the last axis."""
+    """x · kernel + bias over the last axis.
+
+    Where the collection "adapters" has an entry `adapter` at this module's path, the adapter takes the place of
+    the product: it is called with x, the kernel and, if it drops inputs, a random key; see `adapters.low_rank`.
+    """
 
     features: int
+    use_bias: bool = True
+    kernel_init: Initializer = dense_init
 
     @nn.compact
     def __call__(self, x: Float[Array, "*b c"]) -> Float[Array, "*b d"]:
-        kernel = self.param("kernel", dense_init, (x.shape[-1], self.features), jnp.float32)
-        bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
-        return matmul(x, kernel.astype(x.dtype)) + bias.astype(x.dtype)
+        kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features), jnp.float32)
+        adapter = self.get_variable("adapters", "adapter")
+        if adapter is None:
+            y = matmul(x, kernel.astype(x.dtype))
+        else:
+            y = adapter(x, kernel, self.make_rng("dropout") if adapter.dropout else None)
+        if not self.use_bias:
+            return y
+        return y + self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32).astype(x.dtype)
 
 
 def matmul(x: Float[Array, "*b c"], kernel: Float[Array, "c d"]) -> Float[Array, "*b d"]:
