@@ -18,6 +18,7 @@ from weights_convert.golden_eva02 import check_eva02, check_large_block
 from weights_convert.golden_file import GoldenError, Row, failure
 from weights_convert.golden_layers import check_interp, check_posresize, check_resample, check_rope
 from weights_convert.golden_losses import check_losses
+from weights_convert.golden_low_rank import check_eva_adapters, check_linear
 from weights_convert.golden_metrics import (
     check_coco,
     check_coco_input,
@@ -63,6 +64,8 @@ DORA_ICM_KINDS: dict[str, Checker] = {
     "eva_lstyle": check_eva02,
     "eva_dynamic": check_eva02,
     "eva_large_block": check_large_block,
+    "dora_linear": check_linear,
+    "dora_eva": check_eva_adapters,
 }
 RECOGNIZER_KINDS: dict[str, Checker] = {
     "mobilenet_v2": check_mobilenet_v2,
