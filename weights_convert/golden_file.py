@@ -6,7 +6,7 @@ of these touched is a failure, so that nothing passes by not being looked at.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -135,6 +135,25 @@ class GoldenFile:
         """How far the float32 reference itself is from float64, where the file says."""
         key = f"f64_maxdiff/{name}"
         return f"reference is {float(self.read(key)):.1e} from float64" if key in self.arrays else ""
+
+
+def weights_beside(path: Path, kind: str, words: Sequence[str], suffixes: Sequence[str]) -> Path:
+    """The file with weights beside `path` that is called KIND_WORDS+SUFFIX, of some neighbouring words of `words`.
+
+    The most words count, and of equally many the first.
+
+    Raises:
+        GoldenError: there is none.
+    """
+    runs = [words[i:j] for i in range(len(words)) for j in range(len(words), i, -1)]
+    for run in sorted(runs, key=len, reverse=True):
+        for suffix in suffixes:
+            candidate = path.with_name("_".join((kind, *run)) + suffix + ".npz")
+            if candidate.exists() and any(name.startswith("sd/") for name in np.load(candidate).files):
+                return candidate
+    raise GoldenError(
+        f"{path.name} needs the weights of {kind}, and no {kind}_… file beside it has them; put it there"
+    )
 
 
 def companion(path: Path) -> Path:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -18,21 +18,25 @@ from icm_jax.models.tic_original import TICOriginal
 
 @dataclass(frozen=True)
 class Codec:
-    """A TIC with the reference's weights."""
+    """A TIC with the reference's weights; `state` holds its collections other than the parameters."""
 
     model: TIC | TICOriginal
     params: dict[str, Any]
+    state: dict[str, Any] = field(default_factory=dict)
 
     def run(self, method: str, *args: Any) -> Any:
         """One of the model's methods."""
-        return _apply(self.model, method, (), self.params, *args)[0]
+        return _apply(self.model, method, (), self._variables(), *args)[0]
 
     def run_and_capture(
         self, method: str, modules: tuple[str, ...], *args: Any
     ) -> tuple[Any, dict[str, Array]]:
         """The same, with the outputs of modules by path (`g_a/stb1`)."""
-        out, captured = _apply(self.model, method, modules, self.params, *args)
+        out, captured = _apply(self.model, method, modules, self._variables(), *args)
         return out, captured
+
+    def _variables(self) -> dict[str, Any]:
+        return {"params": self.params, **self.state}
 
     def module_path(self, name: str) -> str | None:
         """Path of the module the reference calls `name`: g_a3 -> g_a/stb3; None if there is none."""
@@ -47,10 +51,10 @@ class Codec:
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def _apply(
-    model: TIC | TICOriginal, method: str, modules: tuple[str, ...], params: Mapping[str, Any], *args: Any
+    model: TIC | TICOriginal, method: str, modules: tuple[str, ...], variables: Mapping[str, Any], *args: Any
 ) -> tuple[Any, dict[str, Array]]:
     out, state = model.apply(
-        {"params": params},
+        variables,
         *args,
         method=method,
         mutable=["intermediates"],

@@ -1,5 +1,6 @@
-"""Bilinear resizing and edge padding: how an image of any size reaches the grid a published codec needs."""
+"""Bilinear resizing, pooling and edge padding: how maps and images of any size reach the size that is needed."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -17,6 +18,34 @@ def bilinear(x: Float[Array, "b h w c"], size: tuple[int, int]) -> Float[Array, 
     return x
 
 
+def bilinear_corners(x: Float[Array, "b h w c"], size: tuple[int, int]) -> Float[Array, "b h2 w2 c"]:
+    """Resizes so that the centres of the corner pixels stay in place.
+
+    The same values as PyTorch's `interpolate(mode="bilinear", align_corners=True)`.
+    """
+    for axis, length in zip((1, 2), size, strict=True):
+        ratio = np.float32(x.shape[axis] - 1) / np.float32(max(length - 1, 1))
+        x = _interpolated(x, axis, ratio * np.arange(length, dtype=np.float32))
+    return x
+
+
+def mean_pooled(x: Float[Array, "b h w c"], size: tuple[int, int]) -> Float[Array, "b h2 w2 c"]:
+    """Means over cells floor(i·h/h2) … ceil((i+1)·h/h2), which overlap where the sizes do not divide.
+
+    The same values as PyTorch's `adaptive_avg_pool2d`.
+    """
+    for axis, cells in zip((1, 2), size, strict=True):
+        length = x.shape[axis]
+        if length % cells == 0:
+            shape = (*x.shape[:axis], cells, length // cells, *x.shape[axis + 1 :])
+            x = x.reshape(shape).mean(axis + 1)
+        else:
+            weights = jnp.asarray(_cell_weights(length, cells), x.dtype)
+            x = jnp.tensordot(x, weights, ((axis,), (1,)), precision=jax.lax.Precision.HIGHEST)
+            x = jnp.moveaxis(x, -1, axis)
+    return x
+
+
 def aligned_size(height: int, width: int, multiple: int) -> tuple[int, int]:
     """The smallest size that is at least (height, width) and a multiple of `multiple` in both directions."""
     return -(-height // multiple) * multiple, -(-width // multiple) * multiple
@@ -29,6 +58,13 @@ def pad_edges(x: Float[Array, "b h w c"], multiple: int) -> Float[Array, "b h2 w
     return jnp.pad(x, ((0, 0), (0, height - h), (0, width - w), (0, 0)), mode="edge")
 
 
+def _cell_weights(length: int, cells: int) -> np.ndarray:
+    """[cells, length]: 1 / size of the cell on its samples."""
+    cell, sample = np.arange(cells)[:, None], np.arange(length)
+    inside = (sample >= cell * length // cells) & (sample < -(-(cell + 1) * length // cells))
+    return inside / inside.sum(1, keepdims=True)
+
+
 def _lerp(x: Float[Array, "b h w c"], axis: int, length: int) -> Float[Array, "b h2 w2 c"]:
     """Linear interpolation along one axis."""
     source_length = x.shape[axis]
@@ -36,9 +72,15 @@ def _lerp(x: Float[Array, "b h w c"], axis: int, length: int) -> Float[Array, "b
     # far end of a large image.
     ratio = float(np.float32(source_length) / np.float32(length))
     position = np.maximum(ratio * (np.arange(length) + 0.5) - 0.5, 0).astype(np.float32)
-    first = np.minimum(position.astype(np.int32), source_length - 1)
-    second = np.minimum(first + 1, source_length - 1)
+    return _interpolated(x, axis, position)
+
+
+def _interpolated(x: Float[Array, "b h w c"], axis: int, position: np.ndarray) -> Float[Array, "b h2 w2 c"]:
+    """Values between the two samples around each position of one axis."""
+    last = x.shape[axis] - 1
+    first = np.minimum(position.astype(np.int32), last)
+    second = np.minimum(first + 1, last)
     shape = [1] * x.ndim
-    shape[axis] = length
+    shape[axis] = len(position)
     weight = jnp.asarray((position - first).reshape(shape), x.dtype)
     return jnp.take(x, first, axis=axis) * (1 - weight) + jnp.take(x, second, axis=axis) * weight

@@ -6,12 +6,13 @@ layer: u = x + attention(norm(x));  u + mlp(norm(u))
 
 from collections.abc import Sequence
 
-import jax
 from flax import linen as nn
 from jax import Array
 from jaxtyping import Float
 
 from icm_jax.layers.dense import Dense, gelu
+from icm_jax.layers.drop_path import drop_path
+from icm_jax.layers.prompts import Prompts, StackPrompts
 from icm_jax.layers.window_attention import WindowAttention
 
 
@@ -24,8 +25,7 @@ class DropPath(nn.Module):
     def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b h w c"]:
         if not train or self.rate == 0.0:
             return x
-        keep = jax.random.bernoulli(self.make_rng("drop_path"), 1.0 - self.rate, (x.shape[0], 1, 1, 1))
-        return x * keep.astype(x.dtype) / (1.0 - self.rate)
+        return drop_path(x, self.rate, self.make_rng("drop_path"))
 
 
 class Mlp(nn.Module):
@@ -41,7 +41,7 @@ class Mlp(nn.Module):
 
 
 class SwinLayer(nn.Module):
-    """One pre-norm Swin transformer layer."""
+    """One pre-norm Swin transformer layer. With prompts, also returns those to hand on, if any."""
 
     features: int
     heads: int
@@ -51,12 +51,19 @@ class SwinLayer(nn.Module):
     drop_path: float
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b h w c"]:
+    def __call__(
+        self, x: Float[Array, "b h w c"], train: bool = False, prompts: Prompts | None = None
+    ) -> tuple[Float[Array, "b h w c"], Array | None]:
         attention = WindowAttention(self.features, self.heads, self.window, self.shift, name="attn")
         mlp = Mlp(self.mlp_ratio * self.features, self.features, name="mlp")
         drop = DropPath(self.drop_path)
-        x = x + drop(attention(nn.LayerNorm(epsilon=1e-5, name="norm1")(x)), train)
-        return x + drop(mlp(nn.LayerNorm(epsilon=1e-5, name="norm2")(x)), train)
+        h = nn.LayerNorm(epsilon=1e-5, name="norm1")(x)
+        if prompts is not None and prompts.updated:
+            prompts = prompts.as_map(x.shape, self.window)
+        h, updated = (attention(h), None) if prompts is None else attention.with_prompts(h, prompts)
+        x = x + drop(h, train)
+        x = x + drop(mlp(nn.LayerNorm(epsilon=1e-5, name="norm2")(x)), train)
+        return x, updated if updated is None or prompts is None else prompts.tokens + updated
 
 
 class SwinStack(nn.Module):
@@ -70,12 +77,14 @@ class SwinStack(nn.Module):
     drop_paths: Sequence[float]
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b h w c"]:
-        h = x
-        for i, drop_path in enumerate(self.drop_paths):
+    def __call__(
+        self, x: Float[Array, "b h w c"], train: bool = False, prompts: StackPrompts | None = None
+    ) -> Float[Array, "b h w c"]:
+        h, handed_on = x, None
+        for i, rate in enumerate(self.drop_paths):
             shift = self.shift if i % 2 else 0
             layer = SwinLayer(
-                self.features, self.heads, self.window, shift, self.mlp_ratio, drop_path, name=f"layer{i}"
+                self.features, self.heads, self.window, shift, self.mlp_ratio, rate, name=f"layer{i}"
             )
-            h = layer(h, train)
+            h, handed_on = layer(h, train, None if prompts is None else prompts.of_layer(i, handed_on))
         return x + h

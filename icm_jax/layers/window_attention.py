@@ -6,6 +6,8 @@ Where the map is a multiple of the window this is the Swin attention of the publ
 included. Elsewhere the map is padded at the bottom and right and the padded tokens are hidden from every query.
 """
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +16,7 @@ from jax import Array
 from jaxtyping import Float
 
 from icm_jax.layers.dense import Dense, dense_init
+from icm_jax.layers.prompts import Prompts, features_per_prompt, misaligned
 
 SHIFT_PENALTY = (
     -100.0
@@ -52,13 +55,12 @@ def window_regions(h: int, w: int, window: int, shift: int) -> np.ndarray | None
     return regions.reshape(-1, window * window)
 
 
-def attention_mask(regions: np.ndarray) -> Float[Array, "windows query key"]:
-    """Additive mask from `window_regions`: 0, SHIFT_PENALTY or PADDING_PENALTY.
+def attention_mask(queries: np.ndarray, keys: np.ndarray) -> Float[Array, "windows query key"]:
+    """Additive mask between tokens by their `window_regions`: 0, SHIFT_PENALTY or PADDING_PENALTY.
 
-    Computed on the device from the small region table: stored as a constant it would be 25 MB a layer at 768×512.
+    Computed on the device from the small region tables: stored as a constant it would be 25 MB a layer at 768×512.
     """
-    table = jnp.asarray(regions)
-    query, key = table[:, :, None], table[:, None, :]
+    query, key = jnp.asarray(queries)[:, :, None], jnp.asarray(keys)[:, None, :]
     return jnp.where(key < 0, PADDING_PENALTY, jnp.where(query != key, SHIFT_PENALTY, 0.0))
 
 
@@ -74,6 +76,31 @@ def from_windows(x: Float[Array, "b n t c"], h: int, w: int, window: int) -> Flo
     b, c = x.shape[0], x.shape[-1]
     x = x.reshape(b, h // window, w // window, window, window, c)
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(b, h, w, c)
+
+
+class WindowGrid(NamedTuple):
+    """How a map is cut into windows: padded to whole ones at the bottom and right, then rolled by -shift."""
+
+    height: int
+    width: int
+    window: int
+    shift: int
+
+    def rolled(self, x: Float[Array, "b h w c"]) -> Float[Array, "b hp wp c"]:
+        """The padded, rolled map."""
+        x = jnp.pad(x, ((0, 0), (0, -self.height % self.window), (0, -self.width % self.window), (0, 0)))
+        return jnp.roll(x, (-self.shift, -self.shift), axis=(1, 2)) if self.shift else x
+
+    def joined(self, windows: Float[Array, "b n t c"]) -> Float[Array, "b h w c"]:
+        """The map whose windows these are: undoes `rolled` and `to_windows`."""
+        rows, cols = (-(-size // self.window) * self.window for size in (self.height, self.width))
+        x = from_windows(windows, rows, cols, self.window)
+        x = jnp.roll(x, (self.shift, self.shift), axis=(1, 2)) if self.shift else x
+        return x[:, : self.height, : self.width]
+
+    def regions(self) -> np.ndarray | None:
+        """See `window_regions`."""
+        return window_regions(*self)
 
 
 class WindowAttention(nn.Module):
@@ -95,39 +122,105 @@ class WindowAttention(nn.Module):
         return self.relative_position_bias[relative_position_index(self.window)].transpose(2, 0, 1)
 
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-        h, w = x.shape[1:3]
-        window, shift = self.window, self.shift
-        x = jnp.pad(x, ((0, 0), (0, -h % window), (0, -w % window), (0, 0)))
-        padded_h, padded_w = x.shape[1:3]
-        if shift:
-            x = jnp.roll(x, (-shift, -shift), axis=(1, 2))
-        # The projection runs on the whole map, before windows are cut: one large matrix product.
-        tokens = to_windows(self.qkv(x), window)
-        out = self.proj(self._attend(tokens, window_regions(h, w, window, shift)))
-        out = from_windows(out, padded_h, padded_w, window)
-        if shift:
-            out = jnp.roll(out, (shift, shift), axis=(1, 2))
-        return out[:, :h, :w]
+        grid = WindowGrid(x.shape[1], x.shape[2], self.window, self.shift)
+        q, k, v = self._project(x, grid)
+        regions = grid.regions()
+        mask = None if regions is None else attention_mask(regions, regions)
+        return self._attend(self._image_logits(q, k), mask, v, grid)
 
-    def _attend(
-        self, tokens: Float[Array, "b n t c3"], regions: np.ndarray | None
-    ) -> Float[Array, "b n t c"]:
-        b, n, t, _ = tokens.shape
-        head_dim = self.features // self.heads
+    def with_prompts(
+        self, x: Float[Array, "b h w c"], prompts: Prompts
+    ) -> tuple[Float[Array, "b h w c"], Float[Array, "b hp wp c"] | None]:
+        """Attention of image tokens to prompts and image tokens; and of the prompts if they are updated."""
+        grid = WindowGrid(x.shape[1], x.shape[2], self.window, self.shift)
+        q, k, v = self._project(x, grid)
+        prompt_grid = self._prompt_grid(prompts, grid)
+        if prompt_grid is None:  # shared by all windows: projected once, then repeated
+            count = len(q) // len(prompts.tokens)
+            parts = self._heads(self.qkv(prompts.tokens)[:, None])
+            prompt_q, prompt_k, prompt_v = (jnp.repeat(part, count, axis=0) for part in parts)
+        else:
+            prompt_q, prompt_k, prompt_v = self._project(prompts.tokens, prompt_grid)
+        masks = prompted_masks(grid, prompt_grid, prompts, prompt_k.shape[2])
+        keys, values = jnp.concatenate([prompt_k, k], axis=2), jnp.concatenate([prompt_v, v], axis=2)
+        to_prompts = self._logits(q, prompt_k)
+        logits = jnp.concatenate([to_prompts, self._image_logits(q, k)], axis=-1)
+        out = self._attend(logits, masks.of_image, values, grid)
+        if not prompts.updated or prompt_grid is None:
+            return out, None
+        return out, self._attend(self._logits(prompt_q, keys), masks.of_prompts, values, prompt_grid)
+
+    def _project(self, x: Float[Array, "b h w c"], grid: WindowGrid) -> tuple[Array, Array, Array]:
+        """Queries, keys and values of a map, each [windows, heads, tokens, dim]."""
+        # The projection runs on the whole map, before windows are cut: one large matrix product.
+        return self._heads(to_windows(self.qkv(grid.rolled(x)), grid.window))
+
+    def _heads(self, tokens: Float[Array, "b n t c3"]) -> tuple[Array, Array, Array]:
         # Explicit transposes to [windows, heads, tokens, dim]: both products are then plain batched ones, which on
         # a CPU is two to three times as fast as letting einsum find its own layout. Split, not indexed: the
         # gradient of a split is one concatenation instead of a sum of three padded arrays.
+        b, n, t, _ = tokens.shape
         q, k, v = (
-            part.reshape(b * n, t, self.heads, head_dim).transpose(0, 2, 1, 3)
+            part.reshape(b * n, t, self.heads, -1).transpose(0, 2, 1, 3)
             for part in jnp.split(tokens, 3, axis=-1)
         )
-        logits = _batched_dot(q * head_dim**-0.5, k, contract_last=True)
-        logits = logits + self.position_bias().astype(logits.dtype)
-        if regions is not None:
-            mask = attention_mask(regions)[:, None].astype(logits.dtype)
-            logits = (logits.reshape(b, n, *logits.shape[1:]) + mask).reshape(logits.shape)
-        out = _softmax_dot(logits, v)
-        return out.transpose(0, 2, 1, 3).reshape(b, n, t, self.features)
+        return q, k, v
+
+    def _logits(self, q: Float[Array, "n h q d"], k: Float[Array, "n h k d"]) -> Float[Array, "n h q k"]:
+        return _batched_dot(q * (self.features // self.heads) ** -0.5, k, contract_last=True)
+
+    def _image_logits(self, q: Float[Array, "n h t d"], k: Float[Array, "n h t d"]) -> Array:
+        logits = self._logits(q, k)
+        return logits + self.position_bias().astype(logits.dtype)
+
+    def _attend(
+        self, logits: Float[Array, "bn h q k"], mask: Array | None, values: Array, grid: WindowGrid
+    ) -> Float[Array, "b h w c"]:
+        """Softmax over the keys, weighted values, heads put together, output projection, back to a map."""
+        if mask is not None:
+            n = len(mask)
+            masked = logits.reshape(-1, n, *logits.shape[1:]) + mask[:, None].astype(logits.dtype)
+            logits = masked.reshape(logits.shape)
+        out = _softmax_dot(logits, values).transpose(0, 2, 1, 3)
+        windows = -(-grid.height // grid.window) * -(-grid.width // grid.window)
+        return grid.joined(self.proj(out.reshape(-1, windows, out.shape[1], self.features)))
+
+    def _prompt_grid(self, prompts: Prompts, grid: WindowGrid) -> WindowGrid | None:
+        """How a prompt map is cut so that its windows lie under those of the image; None for shared prompts."""
+        if prompts.tokens.ndim == 3:
+            return None
+        height, width = prompts.tokens.shape[1:3]
+        down = features_per_prompt(grid.height, height, grid.window, grid.shift)
+        return WindowGrid(height, width, grid.window // down, grid.shift // down)
+
+
+class PromptedMasks(NamedTuple):
+    """Additive masks over the keys [prompts; image tokens], or None where nothing is hidden."""
+
+    of_image: Float[Array, "n t pt"] | None
+    of_prompts: Float[Array, "n p pt"] | None
+
+
+def prompted_masks(
+    grid: WindowGrid, prompt_grid: WindowGrid | None, prompts: Prompts, count: int
+) -> PromptedMasks:
+    """Masks of a prompted layer. A prompt of a map lies in the region of the features above it; shared ones in all."""
+    regions = grid.regions()
+    if regions is None:
+        return PromptedMasks(None, None)
+    image = attention_mask(regions, regions)
+    if prompt_grid is None:
+        visible = jnp.zeros((*image.shape[:2], count))
+        return PromptedMasks(jnp.concatenate([visible, image], axis=-1), None)
+    own = prompt_grid.regions()
+    assert own is not None  # prompts are padded and shifted where the features are
+    keys = np.concatenate([own, regions], axis=1)
+    aligned = attention_mask(regions, keys)
+    if not prompts.reference_mask:
+        return PromptedMasks(aligned, attention_mask(own, keys))
+    shifted = misaligned(jnp.where(image == SHIFT_PENALTY, image, 0.0), count)
+    padding = jnp.where(aligned == PADDING_PENALTY, aligned, 0.0)
+    return PromptedMasks(shifted + padding, attention_mask(own, keys))
 
 
 def _batched_dot(a: Array, b: Array, contract_last: bool) -> Array:

@@ -23,6 +23,7 @@ from icm_jax.errors import IcmError
 from icm_jax.layers.bottleneck import BottleneckStack
 from icm_jax.layers.conv import Conv, Deconv
 from icm_jax.layers.swin import SwinStack
+from icm_jax.models.hooks import NO_HOOKS, Adapter, Hooks
 
 REFERENCE_RESOLUTION = (
     256  # the size the published models were built for; small stages lost their shift there
@@ -126,13 +127,16 @@ class Analysis(nn.Module):
     spec: TICSpec
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b h w 3"], train: bool = False) -> Float[Array, "b hy wy m"]:
+    def __call__(
+        self, x: Float[Array, "b h w 3"], train: bool = False, hooks: Hooks = NO_HOOKS
+    ) -> Float[Array, "b hy wy m"]:
         spec = self.spec
         rates = _drop_path_groups(spec, (*spec.depths, *spec.hyper_depths))
         for i, width in enumerate(spec.stage_widths):
-            x = Conv(width, 5 if i == 0 else 3, stride=2, initializer=spec.init, name=f"conv{2 * i}")(x)
-            stack = _stack(spec, f"stb{2 * i + 1}", width, 2 ** (i + 1), spec.heads[i], spec.window, rates[i])
-            x = stack(x, train)
+            conv, stb = f"conv{2 * i}", f"stb{2 * i + 1}"
+            x = Conv(width, 5 if i == 0 else 3, stride=2, initializer=spec.init, name=conv)(x)
+            stack = _stack(spec, stb, width, 2 ** (i + 1), spec.heads[i], spec.window, rates[i])
+            x = hooks.through_stack(stb, stack, hooks.after(conv, x), train)
         return x * spec.latent_gain
 
 
@@ -142,15 +146,16 @@ class HyperAnalysis(nn.Module):
     spec: TICSpec
 
     @nn.compact
-    def __call__(self, y: Float[Array, "b hy wy m"], train: bool = False) -> Float[Array, "b hz wz n"]:
+    def __call__(
+        self, y: Float[Array, "b hy wy m"], train: bool = False, hooks: Hooks = NO_HOOKS
+    ) -> Float[Array, "b hz wz n"]:
         spec = self.spec
         rates = _drop_path_groups(spec, (*spec.depths, *spec.hyper_depths))[4:]
         for i in range(2):
-            y = Conv(spec.N, 3, stride=2, initializer=spec.init, name=f"conv{2 * i}")(y)
-            stack = _stack(
-                spec, f"stb{2 * i + 1}", spec.N, 32 << i, spec.hyper_heads[i], spec.hyper_window, rates[i]
-            )
-            y = stack(y, train)
+            conv, stb = f"conv{2 * i}", f"stb{2 * i + 1}"
+            y = Conv(spec.N, 3, stride=2, initializer=spec.init, name=conv)(y)
+            stack = _stack(spec, stb, spec.N, 32 << i, spec.hyper_heads[i], spec.hyper_window, rates[i])
+            y = hooks.through_stack(stb, stack, hooks.after(conv, y), train)
         return y
 
 
@@ -178,21 +183,30 @@ class Synthesis(nn.Module):
     spec: TICSpec
 
     @nn.compact
-    def __call__(self, y_hat: Float[Array, "b hy wy m"], train: bool = False) -> Float[Array, "b h w 3"]:
+    def __call__(
+        self, y_hat: Float[Array, "b hy wy m"], train: bool = False, hooks: Hooks = NO_HOOKS
+    ) -> Float[Array, "b h w 3"]:
         spec = self.spec
         rates = _drop_path_groups(spec, (*spec.hyper_depths[::-1], *spec.depths[::-1]))[2:]
         widths = spec.stage_widths[::-1]
         x = y_hat
         for i, (width, out) in enumerate(zip(widths, (*widths[1:], 3), strict=True)):
-            stack = _stack(spec, f"stb{2 * i}", width, 16 >> i, spec.heads[3 - i], spec.window, rates[i])
-            x = Deconv(out, 5 if i == 3 else 3, spec.init, name=f"deconv{2 * i + 1}")(stack(x, train))
+            stb, deconv = f"stb{2 * i}", f"deconv{2 * i + 1}"
+            stack = _stack(spec, stb, width, 16 >> i, spec.heads[3 - i], spec.window, rates[i])
+            x = hooks.through_stack(stb, stack, x, train)
+            x = hooks.after(deconv, Deconv(out, 5 if i == 3 else 3, spec.init, name=deconv)(x))
         return x
 
 
 class TIC(nn.Module):
-    """The codec's networks. Methods are the steps a coder or a trainer puts together."""
+    """The codec's networks. Methods are the steps a coder or a trainer puts together.
+
+    Attributes:
+        adapter: what steers the transforms; its parameters stand under "adapter", beside those of the base.
+    """
 
     spec: TICSpec
+    adapter: Adapter | None = None
 
     def setup(self) -> None:
         self.g_a = Analysis(self.spec)
@@ -203,11 +217,11 @@ class TIC(nn.Module):
 
     def analyse(self, x: Float[Array, "b h w 3"], train: bool = False) -> Float[Array, "b hy wy m"]:
         """Image in [0, 1] -> y. Height and width must be multiples of 64."""
-        return self.g_a(x, train)
+        return self.g_a(x, train) if self.adapter is None else self.adapter.analyse(self.g_a, x, train)
 
     def hyper_analyse(self, y: Float[Array, "b hy wy m"], train: bool = False) -> Float[Array, "b hz wz n"]:
         """y -> z."""
-        return self.h_a(y, train)
+        return self.h_a(y, train) if self.adapter is None else self.adapter.hyper_analyse(self.h_a, y, train)
 
     def hyper_synthesise(
         self, z_hat: Float[Array, "b hz wz n"], train: bool = False
@@ -218,7 +232,9 @@ class TIC(nn.Module):
 
     def synthesise(self, y_hat: Float[Array, "b hy wy m"], train: bool = False) -> Float[Array, "b h w 3"]:
         """y_hat -> image, not clamped."""
-        return self.g_s(y_hat, train)
+        if self.adapter is None:
+            return self.g_s(y_hat, train)
+        return self.adapter.synthesise(self.g_s, y_hat, train)
 
     def quantise_z(self, z: Float[Array, "b hz wz n"]) -> Float[Array, "b hz wz n"]:
         """Rounds z around its medians."""

@@ -89,7 +89,8 @@ def test_relative_position_index():
 
 
 def test_mask_of_the_published_layers():
-    mask = np.asarray(attention_mask(window_regions(8, 8, 4, 2)))
+    regions = window_regions(8, 8, 4, 2)
+    mask = np.asarray(attention_mask(regions, regions))
     assert mask.shape == (4, 16, 16)
     assert (mask[0] == 0).all()  # the first window is not touched by the wrap
     assert set(np.unique(mask[3])) == {SHIFT_PENALTY, 0.0}

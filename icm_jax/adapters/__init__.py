@@ -1,0 +1,1 @@
+"""What is added to a frozen base: one file a method; see docs/adapters.md."""
