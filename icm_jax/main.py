@@ -21,15 +21,21 @@ WORKDIR = flags.DEFINE_string("workdir", None, "Folder for checkpoints, logs, ex
 
 def main(argv: list[str]) -> None:
     """Entry point behind absl's flags."""
-    from icm_jax.host_memory import keep_freed_memory
-    from icm_jax.train.loop import train  # after the flags: `--help` needs no JAX
+    from icm_jax.host_memory import keep_freed_memory  # after the flags: `--help` needs no JAX
+    from icm_jax.train.distributed import join
+    from icm_jax.train.loop import train
+    from icm_jax.train.preemption import Preempted
 
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument {argv[1]!r}; options begin with --")
     keep_freed_memory()
     logging.set_verbosity(logging.WARNING)  # Orbax reports every file it touches
     try:
+        join()
         train(CONFIG.value, WORKDIR.value)
+    except Preempted as stop:
+        print(stop, file=sys.stderr)
+        sys.exit(stop.exit_code)
     except IcmError as error:
         sys.exit(f"icm: {error}")
 

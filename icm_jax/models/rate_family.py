@@ -13,30 +13,30 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import traverse_util
 from jax import Array
+
+from icm_jax import paths
 
 Params = Mapping[str, Any]
 
 
 def expand(params: Params, rates: int) -> dict[str, Any]:
     """A family of `rates` equal members from the parameters of one codec."""
-    flat = traverse_util.flatten_dict(params, sep="/")
-    shared = {path: leaf for path, leaf in flat.items() if path.endswith("kernel")}
-    own = {path: leaf for path, leaf in flat.items() if path not in shared}
+    shared, own = paths.select(params, [".*/kernel"])
     return {
         "shared": shared,
-        "gains": {path: jnp.zeros((rates, leaf.shape[-1]), leaf.dtype) for path, leaf in shared.items()},
-        "own": {path: jnp.stack([leaf] * rates) for path, leaf in own.items()},
+        "gains": jax.tree.map(lambda leaf: jnp.zeros((rates, leaf.shape[-1]), leaf.dtype), shared),
+        "own": jax.tree.map(lambda leaf: jnp.stack([leaf] * rates), own),
     }
 
 
 def fold(family: Params, rate: int | Array) -> dict[str, Any]:
     """The plain parameter tree of one member; `rate` may be traced."""
     pick = lambda leaf: jax.lax.dynamic_index_in_dim(leaf, rate, keepdims=False)  # noqa: E731
-    flat = {path: leaf * jnp.exp(pick(family["gains"][path])) for path, leaf in family["shared"].items()}
-    flat |= {path: pick(leaf) for path, leaf in family["own"].items()}
-    return traverse_util.unflatten_dict(flat, sep="/")
+    kernels = jax.tree.map(
+        lambda leaf, gain: leaf * jnp.exp(pick(gain)), dict(family["shared"]), dict(family["gains"])
+    )
+    return paths.merge(kernels, jax.tree.map(pick, dict(family["own"])))
 
 
 def is_family(params: Params) -> bool:

@@ -11,9 +11,9 @@ start near zero with a small scale, so that they cost almost no bits until they 
 from typing import Any
 
 import jax.numpy as jnp
-from flax import traverse_util
 from jax import Array
 
+from icm_jax import paths
 from icm_jax.errors import IcmError
 from icm_jax.models import rate_family
 
@@ -29,14 +29,13 @@ def widen(trained: Any, fresh: Any) -> dict[str, Any]:
     Raises:
         IcmError: a parameter missing on one side, or wider in `trained`.
     """
-    old, new = (traverse_util.flatten_dict(tree) for tree in (_parts(trained), _parts(fresh)))
+    old, new = paths.flatten(_parts(trained)), paths.flatten(_parts(fresh))
     if set(old) != set(new):
         odd = sorted(set(old) ^ set(new))
         raise IcmError(
-            f"the models differ in {len(odd)} parameters, first {'/'.join(odd[0])}; only widths can grow, not depths"
+            f"the models differ in {len(odd)} parameters, first {odd[0]}; only widths can grow, not depths"
         )
-    wide = {path: _place("/".join(path), old[path], new[path]) for path in new}
-    wide = traverse_util.unflatten_dict(wide)
+    wide = paths.unflatten({path: _place(path, old[path], new[path]) for path in new})
     return wide if rate_family.is_family(fresh) else wide["own"]
 
 

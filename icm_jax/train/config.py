@@ -1,47 +1,27 @@
-"""Typed sections of a training config, read strictly: an unknown key stops the run before its first step."""
+"""The engine's sections of a training config, read strictly: an unknown key stops a run before its first step.
+
+name, seed, init_from, task, trainable      plain keys
+optim, mesh, compute, checkpoint, log       the engine's
+model, data, …                              the task's own, declared beside it (icm_jax.train.registry)
+"""
 
 import dataclasses
 import difflib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import ml_collections
 
 from icm_jax.errors import IcmError
-from icm_jax.models.registry import ModelSpec, model_spec
+from icm_jax.paths import Rule
 
-
-@dataclass(frozen=True)
-class RateConfig:
-    """Rate–distortion weights; loss = lmbda · 255² · MSE + bpp. More than one trains a rate family.
-
-    Attributes:
-        lmbda: one weight a rate.
-        first_quality: number of the first exported codec; the others follow in the order of `lmbda`.
-        order: the rates that steps visit, by index, again and again; empty: one after the other.
-        decoder: what the decoder is trained on, "noise" or "rounded" latents (straight-through gradient; the rate
-            is always that of noisy ones). Rounding is what it meets in a stream, so it makes a good end of training.
-    """
-
-    lmbda: tuple[float, ...] = (0.0067,)
-    first_quality: int = 1
-    order: tuple[int, ...] = ()
-    decoder: str = "noise"
-
-
-@dataclass(frozen=True)
-class DataConfig:
-    """Where the photos come from and how they are cut."""
-
-    folder: str = ""
-    crop: int = 256
-    batch_size: int = 16
-    threads: int = 2
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class OptimConfig:
-    """One optimiser for the networks, an Adam of its own for the quantiles of the prior.
+    """One optimiser for the networks, an Adam of its own for the quantiles of a prior.
 
     Attributes:
         optimizer: "adam", as published, or "muon" (orthogonalised momentum for kernels, Adam for the rest), which
@@ -49,9 +29,14 @@ class OptimConfig:
         learning_rate: peak, reached after `warmup_steps`.
         schedule: "constant", "milestones" (halved at each fraction of `milestones`) or "cosine" (constant until
             the fraction `decay_start` of the run, then a half cosine down to `final_fraction` of the peak).
+        rates: path rules -> factor on the learning rate.
+        weight_decay: added to the gradient before Adam sees it (coupled, as PyTorch's Adam does it).
+        decay: path rules -> factor on the weight decay; what no rule decides decays fully.
         clip_norm: limit of the global gradient norm.
         aux_learning_rate: Adam of the auxiliary loss.
         ema_decay: of the averaged weights that are evaluated and exported; 0 keeps the raw ones.
+        accumulate: parts a batch is cut into; gradients are averaged over them in the memory of one.
+        skip_not_finite: so many steps in a row may be left out because loss or gradient is not finite.
     """
 
     optimizer: str = "adam"
@@ -62,87 +47,152 @@ class OptimConfig:
     milestones: tuple[float, ...] = (0.5, 0.75)
     decay_start: float = 0.0
     final_fraction: float = 0.02
+    rates: tuple[Rule[float], ...] = ()
+    weight_decay: float = 0.0
+    decay: tuple[Rule[float], ...] = ()
     clip_norm: float = 1.0
     aux_learning_rate: float = 1e-3
     ema_decay: float = 0.0
+    accumulate: int = 1
+    skip_not_finite: int = 0
+
+    def __post_init__(self) -> None:
+        _one_of("optim.schedule", self.schedule, ("constant", "milestones", "cosine"))
+        _one_of("optim.optimizer", self.optimizer, ("adam", "muon"))
+        _at_least("optim.total_steps", self.total_steps, 1)
+        _at_least("optim.accumulate", self.accumulate, 1)
+        _at_least("optim.skip_not_finite", self.skip_not_finite, 0)
+        if not 0 <= self.ema_decay < 1:
+            raise IcmError(f"optim.ema_decay={self.ema_decay} must lie in [0, 1)")
+
+
+@dataclass(frozen=True)
+class MeshConfig:
+    """How the devices of all processes are used.
+
+    Attributes:
+        fsdp: devices that share one copy of the state; all others of the run work on more rows of the batch.
+        rules: path rules -> the axis of a parameter that is split: "rows" (last but one), "columns" (last),
+            "largest" or "replicated". What no rule decides splits its largest axis that can be.
+        min_size: parameters with fewer elements are not split unless a rule says so.
+    """
+
+    fsdp: int = 1
+    rules: tuple[Rule[str], ...] = ()
+    min_size: int = 4096
+
+    def __post_init__(self) -> None:
+        for pattern, axis in self.rules:
+            _one_of(f"mesh.rules[{pattern!r}]", axis, ("rows", "columns", "largest", "replicated"))
+
+
+@dataclass(frozen=True)
+class ComputeConfig:
+    """Number formats and recomputation; see `icm_jax.train.compute`.
+
+    Attributes:
+        dtypes: path rules -> "bfloat16", "float16" or "float32".
+        remat: patterns of Flax module paths that are computed again for the gradient.
+        matmul: precision of float32 products, "" for the backend's default, "tensorfloat32" or "float32".
+    """
+
+    dtypes: tuple[Rule[str], ...] = ()
+    remat: tuple[str, ...] = ()
+    matmul: str = ""
+
+    def __post_init__(self) -> None:
+        _one_of("compute.matmul", self.matmul, ("", "tensorfloat32", "float32"))
+        for pattern, dtype in self.dtypes:
+            _one_of(f"compute.dtypes[{pattern!r}]", dtype, ("bfloat16", "float16", "float32"))
 
 
 @dataclass(frozen=True)
 class CheckpointConfig:
-    """How often the state is saved and how many states are kept."""
+    """How often the state is saved and which states are kept.
+
+    Attributes:
+        every_steps: steps between checkpoints; the last step is saved in any case.
+        keep: newest checkpoints that are kept.
+        best: name of a validation number; the checkpoint with the best one is kept too. "" keeps none.
+        best_mode: "min" or "max".
+    """
 
     every_steps: int = 1000
     keep: int = 2
+    best: str = ""
+    best_mode: str = "min"
+
+    def __post_init__(self) -> None:
+        _at_least("checkpoint.every_steps", self.every_steps, 1)
+        _at_least("checkpoint.keep", self.keep, 1)
+        _one_of("checkpoint.best_mode", self.best_mode, ("min", "max"))
 
 
 @dataclass(frozen=True)
 class LogConfig:
-    """How often scalars are written and the progress line is renewed."""
+    """What a run says about itself, and how often.
+
+    Attributes:
+        every_steps: steps between numbers (TensorBoard, metrics.jsonl, progress line).
+        validate_steps: steps between validations, which also write pictures and histograms; 0: only at checkpoints.
+        profile: (first, last) step of a profiler trace, written to WORKDIR/profile; () for none.
+    """
 
     every_steps: int = 50
+    validate_steps: int = 0
+    profile: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        _at_least("log.every_steps", self.every_steps, 1)
+        if len(self.profile) not in (0, 2):
+            raise IcmError(f"log.profile={self.profile} must be (first step, last step) or ()")
 
 
 @dataclass(frozen=True)
-class EvalConfig:
-    """Evaluation through real files after training; an empty folder leaves it out."""
-
-    folder: str = ""
-    limit: int = 0
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """A whole run."""
+class RunConfig:
+    """What the engine needs to know."""
 
     name: str
     seed: int
     init_from: str
-    model: ModelSpec
-    rate: RateConfig
-    data: DataConfig
+    trainable: tuple[str, ...]
     optim: OptimConfig
+    mesh: MeshConfig
+    compute: ComputeConfig
     checkpoint: CheckpointConfig
     log: LogConfig
-    eval: EvalConfig
 
 
 SECTIONS: dict[str, type[Any]] = {
-    "rate": RateConfig,
-    "data": DataConfig,
     "optim": OptimConfig,
+    "mesh": MeshConfig,
+    "compute": ComputeConfig,
     "checkpoint": CheckpointConfig,
     "log": LogConfig,
-    "eval": EvalConfig,
 }
-PLAIN: dict[str, Any] = {"name": "codec", "seed": 42, "init_from": ""}
-T = TypeVar("T")
+PLAIN: dict[str, Any] = {"name": "run", "seed": 42, "init_from": "", "trainable": (".*",)}
 
 
-def parse(config: ml_collections.ConfigDict) -> TrainConfig:
-    """Checks every key and value of a config.
+def run_config(values: Mapping[str, Any]) -> RunConfig:
+    """The engine's part of a config's values; other keys are somebody else's."""
+    sections = {name: section(name, cls, values.get(name, {})) for name, cls in SECTIONS.items()}
+    plain = {name: _tuples(values.get(name, default)) for name, default in PLAIN.items()}
+    return RunConfig(**plain, **sections)
+
+
+def section(name: str, make: Callable[..., T], values: Mapping[str, Any]) -> T:
+    """A section from its values, by keyword.
 
     Raises:
-        IcmError: unknown key (with the nearest valid one), missing model section or impossible value.
+        IcmError: an unknown key, with the nearest valid one, or an impossible value.
     """
-    values = config.to_dict()
-    _refuse_unknown("config", values, {*SECTIONS, *PLAIN, "model"})
-    if "model" not in values:
-        raise IcmError("config has no section 'model'; name one, for example model.name='tic'")
-    sections = {name: _section(name, cls, values.get(name, {})) for name, cls in SECTIONS.items()}
-    plain = {name: values.get(name, default) for name, default in PLAIN.items()}
-    parsed = TrainConfig(**plain, model=model_spec(values["model"]), **sections)
-    _check(parsed)
-    return parsed
+    fields = {field.name for field in dataclasses.fields(make) if field.init}  # type: ignore[arg-type]
+    refuse_unknown(f"config.{name}", values, fields)
+    return make(**{key: _tuples(value) for key, value in values.items()})
 
 
-def _section(name: str, cls: type[T], values: dict[str, Any]) -> T:
-    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    _refuse_unknown(f"config.{name}", values, set(fields))
-    tuples = {key: tuple(value) for key, value in values.items() if isinstance(value, (list, tuple))}
-    return cls(**{**values, **tuples})
-
-
-def _refuse_unknown(where: str, values: dict[str, Any], known: set[str]) -> None:
+def refuse_unknown(where: str, values: Mapping[str, Any], known: set[str]) -> None:
+    """Raises IcmError for the first key of `values` that is not `known`, with the nearest that is."""
     for key in values:
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
@@ -151,26 +201,24 @@ def _refuse_unknown(where: str, values: dict[str, Any], known: set[str]) -> None
             )
 
 
-def _check(config: TrainConfig) -> None:
-    if not config.rate.lmbda or min(config.rate.lmbda) <= 0:
-        raise IcmError(f"rate.lmbda={config.rate.lmbda} must list positive weights, such as (0.0067,)")
-    if not all(0 <= rate < len(config.rate.lmbda) for rate in config.rate.order):
-        raise IcmError(f"rate.order={config.rate.order} must name rates 0 to {len(config.rate.lmbda) - 1}")
-    if config.rate.decoder not in ("noise", "rounded"):
-        raise IcmError(f"rate.decoder={config.rate.decoder!r}; choose 'noise' or 'rounded'")
-    if config.data.crop % 64:
-        raise IcmError(f"data.crop={config.data.crop} must be a multiple of 64, the stride of z")
-    if config.optim.schedule not in ("constant", "milestones", "cosine"):
-        raise IcmError(
-            f"optim.schedule={config.optim.schedule!r}; choose 'constant', 'milestones' or 'cosine'"
-        )
-    if config.optim.optimizer not in ("adam", "muon"):
-        raise IcmError(f"optim.optimizer={config.optim.optimizer!r}; choose 'adam' or 'muon'")
-    if not 0 <= config.optim.ema_decay < 1:
-        raise IcmError(f"optim.ema_decay={config.optim.ema_decay} must lie in [0, 1)")
-    for name, value in (
-        ("data.batch_size", config.data.batch_size),
-        ("optim.total_steps", config.optim.total_steps),
-    ):
-        if value < 1:
-            raise IcmError(f"{name}={value} must be at least 1")
+def plain_values(config: ml_collections.ConfigDict) -> dict[str, Any]:
+    """A config as nested dicts, tuples instead of lists."""
+    return {key: _tuples(value) for key, value in config.to_dict().items()}
+
+
+def _tuples(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return tuple(_tuples(item) for item in value)
+    if isinstance(value, dict):
+        return {key: _tuples(item) for key, item in value.items()}
+    return value
+
+
+def _one_of(name: str, value: str, valid: tuple[str, ...]) -> None:
+    if value not in valid:
+        raise IcmError(f"{name}={value!r}; choose {' or '.join(map(repr, valid))}")
+
+
+def _at_least(name: str, value: int, limit: int) -> None:
+    if value < limit:
+        raise IcmError(f"{name}={value} must be at least {limit}")

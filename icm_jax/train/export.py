@@ -1,5 +1,6 @@
 """From trained parameters to codec folders: one a rate, with tight integer tables."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,34 +9,37 @@ import numpy as np
 
 from icm_jax.entropy.factorized import fit_quantiles
 from icm_jax.entropy.tables import centred_scale_table, factorized_tables, gaussian_tables
-from icm_jax.models import rate_family
+from icm_jax.models.registry import ModelSpec
 from icm_jax.pretrained import store
-from icm_jax.train.config import TrainConfig
+from icm_jax.train.task import Params
 
 
-def export(config: TrainConfig, params: Any, step: int, folder: Path) -> list[Path]:
-    """Writes a folder a rate, `folder/q1`, `q2`, …, and returns the folders."""
-    lmbdas = config.rate.lmbda
+def export(
+    name: str,
+    spec: ModelSpec,
+    lmbdas: Sequence[float],
+    first_quality: int,
+    members: Sequence[Params],
+    training: Mapping[str, Any],
+    folder: Path,
+) -> list[Path]:
+    """Writes a codec a rate, `folder/q1`, `q2`, …, and returns their folders.
+
+    Args:
+        members: parameters of each rate, in the order of `lmbdas`.
+        training: facts about the training that are kept with the codec.
+    """
     folders = []
-    training = {
-        "optimizer": config.optim.optimizer,
-        "steps": step,
-        "batch_size": config.data.batch_size,
-        "crop": config.data.crop,
-        "trained_together": list(lmbdas),
-        "started_from_weights": bool(config.init_from),
-    }
-    for rate, lmbda in enumerate(lmbdas):
-        quality = config.rate.first_quality + rate
-        member = rate_family.fold(params, rate) if len(lmbdas) > 1 else params
-        codec = make_codec(config.name, quality, lmbda, config.model, member, training)
+    for rate, (lmbda, member) in enumerate(zip(lmbdas, members, strict=True)):
+        quality = first_quality + rate
+        codec = make_codec(name, quality, lmbda, spec, member, {**training, "trained_together": list(lmbdas)})
         folders.append(folder / f"q{quality}")
         store.save(codec, folders[-1])
     return folders
 
 
 def make_codec(
-    name: str, quality: int, lmbda: float, spec: Any, params: Any, training: dict[str, Any]
+    name: str, quality: int, lmbda: float, spec: ModelSpec, params: Params, training: Mapping[str, Any]
 ) -> store.StoredCodec:
     """A codec from parameters: quantiles solved for, weights rounded as stored, tables cut from the rounded ones."""
     params = jax.tree.map(np.asarray, params)
@@ -50,6 +54,6 @@ def make_codec(
         params=stored,
         z_tables=factorized_tables(stored["z_prior"]),
         y_tables=gaussian_tables(centred_scale_table()),
-        training=training,
+        training=dict(training),
     )
     return store.with_hash(codec)

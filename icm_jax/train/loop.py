@@ -1,147 +1,202 @@
-"""The training loop of a base codec.
+"""The training loop of every task.
 
-    config ─► data, model, optimiser ─► (resume) ─► steps ─► export ─► evaluation through real files
+    config ─► task, mesh, parameters, optimiser ─► (resume) ─► steps ─► export ─► evaluation through real files
 
 Running the same command again continues a run; a finished run is exported and evaluated again.
 """
 
-import json
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import ml_collections
-import numpy as np
 
-from icm_jax.data.crops import crop_batches
+from icm_jax import paths
 from icm_jax.data.image_io import write_bytes
 from icm_jax.errors import IcmError
-from icm_jax.models import rate_family
-from icm_jax.models.widen import widen
-from icm_jax.pretrained import store
-from icm_jax.train.checkpoint import Checkpoints, averaged_params
-from icm_jax.train.config import TrainConfig, parse
-from icm_jax.train.evaluation import evaluate
-from icm_jax.train.export import export
+from icm_jax.evaluate.macs import count_macs
+from icm_jax.train.checkpoint import Checkpoints, restore_base, save_base
+from icm_jax.train.compute import matmul_precision
+from icm_jax.train.config import RunConfig
+from icm_jax.train.distributed import is_main
+from icm_jax.train.log import RunLog, scalars
+from icm_jax.train.mesh import (
+    batch_sharding,
+    bytes_per_device,
+    make_mesh,
+    param_shardings,
+    replicated,
+    tree_shardings,
+)
+from icm_jax.train.not_finite import NotFinite
 from icm_jax.train.optimizer import optimizer
-from icm_jax.train.progress import Progress
-from icm_jax.train.state import TrainState, initial_params, initial_state
-from icm_jax.train.step import Metrics, make_train_step
+from icm_jax.train.overview import overview
+from icm_jax.train.preemption import Preempted, PreemptionWatch
+from icm_jax.train.registry import parse
+from icm_jax.train.speed import Speed
+from icm_jax.train.state import TrainState, initial_state
+from icm_jax.train.step import make_train_step
+from icm_jax.train.task import Share, Task
+from icm_jax.train.workdir import remember_config
 
 
 def train(raw_config: ml_collections.ConfigDict, workdir: str | Path) -> TrainState:
-    """Runs a config in `workdir` to its end: trains, exports a codec a rate, evaluates.
+    """Runs a config in `workdir` to its end: trains, exports, evaluates.
 
     Raises:
-        IcmError: an impossible config, another run's workdir, a loss that is not finite.
+        IcmError: an impossible config, another run's workdir, a loss that is not finite, a full disk.
+        Preempted: SIGTERM arrived; the state is saved.
     """
-    # --- Config -------------------------------------------------------------------------------------------------
-    config, workdir = parse(raw_config), Path(workdir)
-    workdir.mkdir(parents=True, exist_ok=True)
-    _remember_config(raw_config, workdir)
+    # --- Config ----------------------------------------------------------------------------------------------------
+    workdir = Path(workdir)
+    config, task = parse(raw_config)
+    mesh = make_mesh(config.mesh)
+    check_batch(task.batch_size, config.optim.accumulate)
+    if is_main():
+        remember_config(raw_config, workdir)
 
-    # --- Data, parameters, optimiser ----------------------------------------------------------------------------
-    batches = crop_batches(
-        config.data.folder, config.data.crop, config.data.batch_size, config.seed, config.data.threads
-    )
-    key = jax.random.key(config.seed, impl="rbg")  # threefry takes three times as long to compile
+    # --- Parameters, optimiser, and where they live ----------------------------------------------------------------
+    key = jax.random.key(config.seed)
     tx = optimizer(config.optim)
-    params = initial_params(config, key)
-    if config.init_from:
-        params = _read_params(Path(config.init_from), config, params)
-    state = initial_state(params, tx)
-    print(f"{_count(params):,} parameters, {len(config.rate.lmbda)} rate(s), {jax.device_count()} device(s)")
+    state, shardings = place_state(task, config, tx, mesh, workdir)
+    speed = Speed(task.batch_size)
+    with (
+        closing(RunLog(workdir, config.optim.total_steps, speed)) as log,
+        closing(Checkpoints(workdir, config.checkpoint)) as checkpoints,
+        matmul_precision(config.compute.matmul),
+    ):
+        log.say(overview(state.params, state.frozen))
+        log.say(
+            f"{mesh.size} device(s), {jax.process_count()} process(es), {bytes_per_device(state):,} bytes a device"
+        )
 
-    # --- Resume -------------------------------------------------------------------------------------------------
-    checkpoints = Checkpoints(workdir, config.checkpoint)
-    if checkpoints.latest() is not None:
-        state, data_state = checkpoints.restore(state)
-        batches.set_state(data_state)
-        print(f"continuing from step {int(state.step)}")
+        # --- Resume ------------------------------------------------------------------------------------------------
+        if (restored := checkpoints.restore(state, key)) is not None:
+            state, key = restored
+            log.say(f"continuing from step {int(state.step)}")
+        save_base(workdir, state.frozen)
 
-    # --- Steps --------------------------------------------------------------------------------------------------
-    step_fn = make_train_step(config, tx)
-    progress = Progress(workdir, config.optim.total_steps, config.data.batch_size)
-    first = step = int(state.step)
-    pending: Metrics | None = None
-    while step < config.optim.total_steps:
-        batch = next(batches)
-        state, metrics = step_fn(state, batch, key)
-        step += 1
-        if pending is not None:  # the previous step's, so that the device never waits for this check
-            _stop_if_not_finite(pending, step - 1, workdir)
-        pending = metrics
-        if step == first + 1:
-            jax.block_until_ready(state)
-            progress.start(step)
-        if step % config.log.every_steps == 0:
-            progress.report(step, _scalars(metrics))
-        if step % config.checkpoint.every_steps == 0 or step == config.optim.total_steps:
-            _stop_if_not_finite(metrics, step, workdir)
-            checkpoints.save(step, state, batches.get_state())
-    progress.close()
-    checkpoints.close()
+        # --- Steps -------------------------------------------------------------------------------------------------
+        step_fn = jax.jit(
+            make_train_step(task, config, tx),
+            in_shardings=(shardings, batch_sharding(mesh), replicated(mesh)),
+            out_shardings=(shardings, replicated(mesh)),
+            donate_argnums=0,
+        )
+        first = step = int(state.step)
+        batches = task.batches(config.seed, Share(jax.process_index(), jax.process_count()), first)
+        to_devices = partial(jax.make_array_from_process_local_data, batch_sharding(mesh))
+        guard = NotFinite(workdir, config.optim.skip_not_finite)
+        with PreemptionWatch() as preemption:
+            while step < config.optim.total_steps:
+                batch = jax.tree.map(to_devices, next(batches))
+                if step == first:
+                    speed.step_flops = step_flops(task, config, tx, state, batch, key)
+                trace(config.log.profile, step, workdir)
+                state, metrics = step_fn(state, batch, key)
+                step += 1
+                guard.check(step, metrics, batch)
+                if step == first + 1:
+                    jax.block_until_ready(state)
+                    speed.start(step)
+                if step % config.log.every_steps == 0:
+                    log.numbers(step, scalars(metrics))
+                due = step % config.checkpoint.every_steps == 0 or step == config.optim.total_steps
+                stop = preemption.reached(step)
+                validation = None
+                if due or (config.log.validate_steps and step % config.log.validate_steps == 0):
+                    validation = validate(task, config, state, step, log)
+                if due or stop:
+                    guard.flush()
+                    checkpoints.save(step, state, key, validation)
+                if stop:
+                    checkpoints.wait()
+                    raise Preempted(step)
+        guard.flush()
+        checkpoints.wait()
 
-    # --- Export, evaluation -------------------------------------------------------------------------------------
-    averaged = state.average if config.optim.ema_decay else state.params
-    folders = export(config, averaged, step, workdir / "codecs")
-    if config.eval.folder:
-        evaluate(folders, config.eval, workdir / "results")
+        # --- Export, evaluation ------------------------------------------------------------------------------------
+        finish(task, config, state, workdir)
     return state
 
 
-def _remember_config(raw_config: ml_collections.ConfigDict, workdir: Path) -> None:
-    text = json.dumps(raw_config.to_dict(), indent=2, sort_keys=True, default=list) + "\n"
-    path = workdir / "config.json"
-    if path.exists():
-        before, now = _flat(json.loads(path.read_text())), _flat(json.loads(text))
-        keys = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
-        # A longer run, other logging or another evaluation continue the same training.
-        fixed = [
-            key
-            for key in keys
-            if key.split(".")[0] not in ("eval", "log", "checkpoint") and key != "optim.total_steps"
-        ]
-        if fixed:
-            changes = ", ".join(f"{key}: {before.get(key)} -> {now.get(key)}" for key in fixed[:10])
-            raise IcmError(f"{workdir} belongs to another config ({changes}); use another --workdir")
-    write_bytes(path, text.encode())
+def check_batch(batch_size: int, accumulate: int) -> None:
+    """Raises IcmError for a batch that can not be spread over processes, devices and accumulated parts."""
+    pieces = jax.device_count() * accumulate
+    if batch_size % pieces:
+        nearest = max(pieces, batch_size // pieces * pieces)
+        raise IcmError(
+            f"data.batch_size={batch_size} can not be divided over {jax.device_count()} device(s) × "
+            f"optim.accumulate={accumulate}; take a multiple of {pieces}, such as {nearest}"
+        )
 
 
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
+def place_state(
+    task: Task, config: RunConfig, tx: Any, mesh: Any, workdir: Path
+) -> tuple[TrainState, TrainState]:
+    """The state before the first step, every array made where it will live, and the tree of those places."""
+    everything = task.initial_params(
+        jax.random.key(config.seed, impl="rbg")
+    )  # rbg compiles three times as fast
+    places = param_shardings(everything, mesh, config.mesh)
+    params, frozen = paths.select(everything, config.trainable, "trainable")
+    abstract = jax.eval_shape(partial(initial_state, tx=tx), params, frozen)
+    shardings = tree_shardings(abstract, places, mesh)
+    state = jax.jit(partial(initial_state, tx=tx), out_shardings=shardings)(params, frozen)
+    base = restore_base(workdir, state.frozen)
+    return (state if base is None else state.replace(frozen=base)), shardings
 
 
-def _read_params(source: Path, config: TrainConfig, fresh: Any) -> Any:
-    """Parameters to start from: a codec folder's, or the averaged ones of another run; narrower ones are widened."""
-    if (source / "codec.json").exists():
-        rates = len(config.rate.lmbda)
-        trained = store.load(source).params
-        trained = trained if rates == 1 else rate_family.expand(trained, rates)
-    else:
-        trained = averaged_params(source)
-    return widen(trained, fresh)
+def step_flops(task: Task, config: RunConfig, tx: Any, state: TrainState, batch: Any, key: Any) -> float:
+    """Floating-point operations of one step: two a multiply–accumulate of its matrix products and convolutions."""
+    return 2.0 * count_macs(make_train_step(task, config, tx), state, batch, key)
 
 
-def _scalars(metrics: Metrics) -> dict[str, float]:
-    values = {name: float(value) for name, value in metrics.items() if name not in ("finite", "rate")}
-    return values | {"psnr": float(-10 * np.log10(max(values["mse"], 1e-12)))}
+def trace(profile: tuple[int, ...], step: int, workdir: Path) -> None:
+    """Starts and ends a profiler trace around the steps of `log.profile`."""
+    if profile and step == profile[0]:
+        jax.profiler.start_trace(str(workdir / "profile"))
+    if profile and step == profile[1]:
+        jax.profiler.stop_trace()
 
 
-def _stop_if_not_finite(metrics: Metrics, step: int, workdir: Path) -> None:
-    if bool(metrics["finite"]):
+def validate(
+    task: Task, config: RunConfig, state: TrainState, step: int, log: RunLog
+) -> dict[str, float] | None:
+    """Numbers of the held-out set, logged with pictures; None when the task has none."""
+    if task.validate is None:
+        return None
+    params = evaluated_params(config, state)
+    values = task.validate(params)
+    log.validation(step, values, task.show(params) if task.show is not None and is_main() else None)
+    if config.checkpoint.best and config.checkpoint.best not in values:
+        raise IcmError(
+            f"checkpoint.best={config.checkpoint.best!r} is not measured; choose one of {', '.join(values)}"
+        )
+    return values
+
+
+def evaluated_params(config: RunConfig, state: TrainState) -> Any:
+    """What is evaluated and exported: the average when one is kept, and the frozen rest."""
+    return paths.merge(state.average if config.optim.ema_decay else state.params, state.frozen)
+
+
+def finish(task: Task, config: RunConfig, state: TrainState, workdir: Path) -> None:
+    """Exports and evaluates on the main process, once all parameters are there."""
+    params = evaluated_params(config, state)
+    if jax.process_count() > 1:
+        mesh = jax.tree.leaves(params)[0].sharding.mesh
+        params = jax.jit(lambda tree: tree, out_shardings=replicated(mesh))(params)
+    if not is_main():
         return
-    dump = {name: float(jnp.asarray(value)) for name, value in metrics.items()} | {"step": step}
-    write_bytes(workdir / "not_finite.json", (json.dumps(dump, indent=2) + "\n").encode())
-    raise IcmError(
-        f"loss or gradient is not finite at step {step} (see {workdir / 'not_finite.json'}); the last checkpoint is "
-        "good: lower optim.learning_rate and continue"
-    )
-
-
-def _count(params: Any) -> int:
-    return sum(leaf.size for leaf in jax.tree.leaves(params))
+    facts = {
+        "optimizer": config.optim.optimizer,
+        "steps": int(state.step),
+        "started_from_weights": bool(config.init_from),
+    }
+    exported = task.export(jax.device_get(params), facts, workdir / "codecs")
+    if task.evaluate is not None:
+        task.evaluate(exported, workdir / "results")
+    write_bytes(workdir / "finished", f"{int(state.step)}\n".encode())

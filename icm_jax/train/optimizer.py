@@ -1,11 +1,13 @@
-"""Learning-rate schedules and the two optimisers of a codec (networks, quantiles)."""
+"""Learning-rate schedules and the optimiser of the trained parameters: one for networks, one for quantiles."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import optax
 from optax.contrib import MuonDimensionNumbers, muon
 
+from icm_jax import paths
 from icm_jax.train.config import OptimConfig
 
 
@@ -25,15 +27,56 @@ def schedule(config: OptimConfig) -> optax.Schedule:
 
 
 def optimizer(config: OptimConfig) -> optax.GradientTransformation:
-    """Clipped Adam or Muon for the networks; Adam of its own for leaves named `quantiles`."""
+    """Clipped Adam or Muon for the networks; Adam of its own for leaves named `quantiles`.
+
+    Raises (at `init`):
+        IcmError: a rule of `config.rates` or `config.decay` that decides no trained parameter.
+    """
     rate = schedule(config)
     if config.optimizer == "muon":
         # RMS-matched to Adam, so that one learning rate serves kernels (Muon) and everything else (Adam).
         update = muon(rate, muon_weight_dimension_numbers=_matrices, consistent_rms=0.2)
     else:
         update = optax.adam(rate)
-    network = optax.chain(optax.clip_by_global_norm(config.clip_norm), update)
-    return optax.partition({"network": network, "quantiles": optax.adam(config.aux_learning_rate)}, _labels)
+    parts = [optax.clip_by_global_norm(config.clip_norm)]
+    if config.weight_decay:
+        parts.append(
+            _by_rules(config.decay, "optim.decay", lambda u, p, factor: u + config.weight_decay * factor * p)
+        )
+    parts.append(update)
+    if config.rates:
+        parts.append(_by_rules(config.rates, "optim.rates", lambda u, p, factor: u * factor))
+    return optax.partition(
+        {"network": optax.chain(*parts), "quantiles": optax.adam(config.aux_learning_rate)}, _labels
+    )
+
+
+def _by_rules(
+    rules: tuple[paths.Rule[float], ...], name: str, change: Callable[[Any, Any, float], Any]
+) -> optax.GradientTransformation:
+    """A stateless transformation `change(update, parameter, factor)`; factors by path rules, 1 by default."""
+
+    def factors(params: Any) -> Any:
+        leaves = {
+            path: leaf
+            for path, leaf in paths.flatten(params).items()
+            if not isinstance(leaf, optax.MaskedNode)
+        }
+        return paths.flatten(paths.assign(paths.unflatten(leaves), rules, 1.0, name))
+
+    def init(params: Any) -> optax.EmptyState:
+        factors(params)  # refuses a useless rule before the first step
+        return optax.EmptyState()
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        by_path, flat = factors(params), paths.flatten(params)
+        changed = {
+            path: change(value, flat[path], by_path[path]) if path in by_path else value
+            for path, value in paths.flatten(updates).items()
+        }
+        return paths.unflatten(changed), state
+
+    return optax.GradientTransformation(init, update)
 
 
 def _labels(params: Any) -> Any:

@@ -1,6 +1,6 @@
-"""One training step of a base codec: loss, gradients, both optimisers, averaged weights.
+"""One training step of any task: loss, gradients of the trained subtree, optimiser, averaged weights.
 
-batch uint8 ─► [0, 1] ─► forward with noise ─► lmbda · 255² · MSE + bpp (+ auxiliary loss) ─► update
+batch ─► parts, one after another ─► mean loss and gradients ─► clip, update ─► average
 """
 
 from collections.abc import Callable
@@ -10,61 +10,79 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
-from jaxtyping import Float, UInt8
 
-from icm_jax.models import rate_family
-from icm_jax.models.registry import build
-from icm_jax.models.tic import Latents
-from icm_jax.train.config import TrainConfig
+from icm_jax import paths
+from icm_jax.train.compute import cast, rematerialised
+from icm_jax.train.config import RunConfig
 from icm_jax.train.state import TrainState
+from icm_jax.train.task import Batch, Metrics, Task
 
-Metrics = dict[str, Array]
-TrainStep = Callable[[TrainState, Array, Array], tuple[TrainState, Metrics]]
-
-
-def rate_distortion(latents: Latents, x: Float[Array, "b h w 3"], lmbda: float | Array) -> Metrics:
-    """loss = lmbda · 255² · mse + bpp; mse on the unclamped output, bpp over the pixels of x, both latents."""
-    pixels = x.shape[0] * x.shape[1] * x.shape[2]
-    bits = -jnp.log2(latents.y_likelihoods).sum() - jnp.log2(latents.z_likelihoods).sum()
-    mse = jnp.mean((latents.x_hat - x) ** 2)
-    return {"loss": lmbda * 255.0**2 * mse + bits / pixels, "mse": mse, "bpp": bits / pixels}
+TrainStep = Callable[[TrainState, Batch, Array], tuple[TrainState, Metrics]]
 
 
-def make_train_step(config: TrainConfig, tx: optax.GradientTransformation) -> TrainStep:
-    """A jitted `step(state, batch, key) -> (state, metrics)`; the state's buffers are donated.
+def make_train_step(task: Task, config: RunConfig, tx: optax.GradientTransformation) -> TrainStep:
+    """`step(state, batch, key) -> (state, metrics)`, not jitted.
 
-    With several rates, step n trains rate order[n mod len(order)]: one λ a step, so kernels are folded once a batch.
-    A step whose loss or gradient is not finite leaves the state as it was and reports `finite` = False.
+    A step whose loss or gradient is not finite leaves parameters, average and optimiser as they were, counts one
+    more in `state.rejected` and reports `finite` = False.
     """
-    model = build(config.model)
-    lmbdas = jnp.array(config.rate.lmbda)
-    order = jnp.array(config.rate.order or range(len(config.rate.lmbda)))
-    rounded = config.rate.decoder == "rounded"
+    gradients = _accumulated(_gradients(task, config), config.optim.accumulate)
 
-    def loss_fn(params: Any, x: Array, rate: Array, key: Array) -> tuple[Array, Metrics]:
-        member = rate_family.fold(params, rate) if len(config.rate.lmbda) > 1 else params
-        noise, drop_path = jax.random.split(key)
-        rngs = {"noise": noise, "drop_path": drop_path}
-        latents = model.apply({"params": member}, x, train=True, rounded=rounded, rngs=rngs)
-        metrics = rate_distortion(latents, x, lmbdas[rate])
-        metrics["aux_loss"] = model.apply({"params": member}, method="auxiliary_loss")
-        return metrics["loss"] + metrics["aux_loss"], metrics
-
-    def step(state: TrainState, batch: UInt8[Array, "b h w 3"], key: Array) -> tuple[TrainState, Metrics]:
-        x = batch.astype(jnp.float32) / 255.0
-        rate = order[state.step % len(order)]
-        grads, metrics = jax.grad(loss_fn, has_aux=True)(
-            state.params, x, rate, jax.random.fold_in(key, state.step)
-        )
+    def step(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
+        key = jax.random.fold_in(key, state.step)
+        grads, metrics = gradients(state.params, state.frozen, batch, state.step, key)
         metrics["grad_norm"] = optax.tree.norm(grads)
-        metrics["finite"] = jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics["grad_norm"])
-        metrics["rate"] = rate
+        finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics["grad_norm"])
         updates, opt_state = tx.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         decay = jnp.minimum(config.optim.ema_decay, (1.0 + state.step) / (10.0 + state.step))
         average = jax.tree.map(lambda a, p: decay * a + (1.0 - decay) * p, state.average, params)
-        new = TrainState(step=state.step + 1, params=params, average=average, opt_state=opt_state)
-        kept = jax.tree.map(lambda a, b: jnp.where(metrics["finite"], a, b), new, state)
-        return kept, metrics
+        taken = (params, average, opt_state)
+        kept = (state.params, state.average, state.opt_state)
+        params, average, opt_state = jax.tree.map(lambda a, b: jnp.where(finite, a, b), taken, kept)
+        new = TrainState(
+            step=state.step + 1,
+            params=params,
+            frozen=state.frozen,
+            average=average,
+            opt_state=opt_state,
+            rejected=jnp.where(finite, 0, state.rejected + 1),
+        )
+        return new, metrics | {"finite": finite, "rejected": new.rejected}
 
-    return jax.jit(step, donate_argnums=0)
+    return step
+
+
+def _gradients(task: Task, config: RunConfig) -> Callable[..., tuple[Any, Metrics]]:
+    def loss(params: Any, frozen: Any, batch: Batch, step: Array, key: Array) -> tuple[Array, Metrics]:
+        everything = cast(paths.merge(params, frozen), config.compute.dtypes)
+        with rematerialised(config.compute.remat):
+            value, metrics = task.loss(everything, batch, step, key)
+        return value, {"loss": value} | metrics
+
+    return jax.grad(loss, has_aux=True)
+
+
+def _accumulated(
+    gradients: Callable[..., tuple[Any, Metrics]], parts: int
+) -> Callable[..., tuple[Any, Metrics]]:
+    """Mean gradients and metrics over `parts` equal parts of a batch, in the memory of one part."""
+    if parts == 1:
+        return gradients
+
+    def accumulate(params: Any, frozen: Any, batch: Batch, step: Array, key: Array) -> tuple[Any, Metrics]:
+        def add(total: Any, part: tuple[Batch, Array]) -> tuple[Any, None]:
+            rows, part_key = part
+            new = gradients(params, frozen, rows, step, part_key)
+            return jax.tree.map(jnp.add, total, new), None
+
+        # Rows r, r + parts, …: each part takes its share from every device, so no row has to travel.
+        batches = jax.tree.map(lambda x: x.reshape(-1, parts, *x.shape[1:]).swapaxes(0, 1), batch)
+        keys = jax.random.split(key, parts)
+        first = (jax.tree.map(lambda x: x[0], batches), keys[0])
+        shapes = jax.eval_shape(gradients, params, frozen, first[0], step, first[1])
+        zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+        total, _ = jax.lax.scan(add, zeros, (batches, keys))
+        return jax.tree.map(lambda x: x / parts, total)  # type: ignore[no-any-return]
+
+    return accumulate

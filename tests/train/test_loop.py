@@ -14,8 +14,9 @@ from icm_jax.data.image_io import write_image
 from icm_jax.errors import IcmError
 from icm_jax.models import rate_family
 from icm_jax.train import loop
-from icm_jax.train.config import OptimConfig, parse
+from icm_jax.train.config import OptimConfig
 from icm_jax.train.optimizer import schedule
+from icm_jax.train.registry import parse
 from tests.test_codec import photo
 
 

@@ -1,0 +1,75 @@
+"""How a step computes: number formats and recomputation, both chosen by path rules.
+
+Layers multiply in the dtype of their kernel, so a rule over parameter paths decides the arithmetic: kernels cast to
+bfloat16 give bfloat16 products, norms whose scales stay float32 are taken in float32, and so is everything that
+touches a likelihood. The master copy of every parameter, and the optimiser, are float32 whatever the rules say.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from icm_jax import paths
+
+
+def cast(params: Mapping[str, Any], rules: Sequence[paths.Rule[str]]) -> Mapping[str, Any]:
+    """Parameters in the dtypes that the rules name; the others as they are.
+
+    Raises:
+        IcmError: a rule that decides no parameter.
+    """
+    if not rules:
+        return params
+    dtypes = paths.flatten(paths.assign(params, rules, "", "compute.dtypes"))
+    leaves = paths.flatten(params)
+    return paths.unflatten(
+        {path: leaf.astype(dtypes[path]) if dtypes[path] else leaf for path, leaf in leaves.items()}
+    )
+
+
+def rematerialised(patterns: Sequence[str]) -> AbstractContextManager[Any]:
+    """Inside it, Flax modules whose path fits a pattern keep only their input for the gradient.
+
+    What they compute in between is computed a second time on the way back: memory for time. A module inside one
+    that fits is left to it.
+    """
+    if not patterns:
+        return nullcontext()
+    regexes = [re.compile(pattern) for pattern in patterns]
+    inside: list[str] = []
+
+    def intercept(call: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
+        path = "/".join(context.module.path)
+        fits = context.method_name == "__call__" and any(regex.fullmatch(path) for regex in regexes)
+        if not fits or inside:
+            return call(*args, **kwargs)
+        arrays = [i for i, arg in enumerate(args) if isinstance(arg, jax.Array)]
+
+        def run(module: nn.Module, *values: Any) -> Any:
+            full = list(args)
+            for i, value in zip(arrays, values, strict=True):
+                full[i] = value
+            return module(*full, **kwargs)  # type: ignore[operator]
+
+        inside.append(path)  # the call below comes back through here
+        try:
+            return nn.remat(run)(context.module, *(args[i] for i in arrays))
+        finally:
+            inside.pop()
+
+    return nn.intercept_methods(intercept)
+
+
+def matmul_precision(name: str) -> AbstractContextManager[Any]:
+    """float32 products in this precision ("tensorfloat32", "float32"); "" leaves the backend's default."""
+    return jax.default_matmul_precision(name) if name else nullcontext()
+
+
+def as_float32(x: jax.Array) -> jax.Array:
+    """At least float32: what comes out of a transform before it meets a probability or a difference of pixels."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))

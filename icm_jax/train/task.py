@@ -1,0 +1,61 @@
+"""What the engine trains: everything that differs between tasks, as one value of functions.
+
+    Task ── initial_params, loss, batches ──► engine (loop, step, mesh, checkpoints) ──► export, evaluate
+
+The engine knows no codec, no adapter and no recogniser. A new task is one module that builds a `Task` and one row
+in `icm_jax.train.registry.TASKS`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jax import Array
+
+Params = Mapping[str, Any]
+Batch = dict[str, Any]
+Metrics = dict[str, Array]
+
+
+class Share(NamedTuple):
+    """Which rows of every batch this process loads: block `index` of `count` equal ones."""
+
+    index: int = 0
+    count: int = 1
+
+
+class Pictures(NamedTuple):
+    """What a log shows beside numbers: images [h, w, 3] in [0, 1] and values for histograms, by name."""
+
+    images: dict[str, np.ndarray]
+    histograms: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One thing to train.
+
+    Attributes:
+        initial_params: key -> parameters, a nested dict of everything, frozen parts included.
+        loss: (params, batch, step, key) -> (scalar to minimise, metrics). The mean over the batch, so that the mean
+            over equal parts of a batch is the same number; pure, jitted by the engine.
+        batches: (seed, share, first) -> endless batches from number `first` on. Every batch is a dict of arrays
+            with the same leading axis; "id" [b] names the examples. Batch n is the same whatever `first` is, and
+            the blocks of all shares in order are the batch of the only share.
+        batch_size: examples of a whole batch.
+        export: (averaged params, facts about the training, folder) -> what was written there.
+        evaluate: (what export returned, folder for results) -> None, through real files.
+        validate: averaged params -> numbers of a held-out set, or None when there is none.
+        show: averaged params -> pictures for the log, or None.
+    """
+
+    initial_params: Callable[[Array], dict[str, Any]]
+    loss: Callable[[Params, Batch, Array, Array], tuple[Array, Metrics]]
+    batches: Callable[[int, Share, int], Iterator[Batch]]
+    batch_size: int
+    export: Callable[[Params, Mapping[str, Any], Path], list[Path]]
+    evaluate: Callable[[Sequence[Path], Path], None] | None = None
+    validate: Callable[[Params], dict[str, float]] | None = None
+    show: Callable[[Params], Pictures] | None = None
