@@ -14,7 +14,8 @@ import jax
 
 from icm_jax.errors import IcmError
 
-HEARTBEAT_SECONDS = 30  # a process that is silent for so long is taken for dead, and the job ends
+HEARTBEAT_VARIABLE = "ICM_HEARTBEAT_SECONDS"  # a process silent for so long is taken for dead, and the job ends
+HEARTBEAT_SECONDS = 30
 JOIN_SECONDS = 300
 
 
@@ -66,8 +67,8 @@ def _first(environment: Mapping[str, str], *names: str) -> int | None:
 def join() -> None:
     """Connects this process to its job, if it has one; call it before anything asks JAX for devices.
 
-    When a process dies, the others end within `HEARTBEAT_SECONDS` and a little more, with JAX's message that names
-    the silent one; none hangs.
+    When a process dies, the others end within ICM_HEARTBEAT_SECONDS (30) and a little more, with JAX's message that
+    names the silent one; none hangs.
 
     Raises:
         IcmError: an impossible environment, or a coordinator that does not answer within `JOIN_SECONDS`.
@@ -81,7 +82,7 @@ def join() -> None:
             job.count,
             job.index,
             initialization_timeout=JOIN_SECONDS,
-            heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+            heartbeat_timeout_seconds=_first(os.environ, HEARTBEAT_VARIABLE) or HEARTBEAT_SECONDS,
         )
     except RuntimeError as error:
         raise IcmError(

@@ -16,7 +16,7 @@ import ml_collections
 from icm_jax import paths
 from icm_jax.data.image_io import write_bytes
 from icm_jax.errors import IcmError
-from icm_jax.evaluate.macs import count_macs
+from icm_jax.evaluate.macs import count_in_jaxpr
 from icm_jax.train.checkpoint import Checkpoints, restore_base, save_base
 from icm_jax.train.compute import matmul_precision
 from icm_jax.train.config import RunConfig
@@ -79,12 +79,7 @@ def train(raw_config: ml_collections.ConfigDict, workdir: str | Path) -> TrainSt
         save_base(workdir, state.frozen)
 
         # --- Steps -------------------------------------------------------------------------------------------------
-        step_fn = jax.jit(
-            make_train_step(task, config, tx),
-            in_shardings=(shardings, batch_sharding(mesh), replicated(mesh)),
-            out_shardings=(shardings, replicated(mesh)),
-            donate_argnums=0,
-        )
+        step_fn = None
         first = step = int(state.step)
         batches = task.batches(config.seed, Share(jax.process_index(), jax.process_count()), first)
         to_devices = partial(jax.make_array_from_process_local_data, batch_sharding(mesh))
@@ -92,8 +87,8 @@ def train(raw_config: ml_collections.ConfigDict, workdir: str | Path) -> TrainSt
         with PreemptionWatch() as preemption:
             while step < config.optim.total_steps:
                 batch = jax.tree.map(to_devices, next(batches))
-                if step == first:
-                    speed.step_flops = step_flops(task, config, tx, state, batch, key)
+                if step_fn is None:
+                    step_fn, speed.step_flops = compile_step(task, config, tx, shardings, (state, batch, key))
                 trace(config.log.profile, step, workdir)
                 state, metrics = step_fn(state, batch, key)
                 step += 1
@@ -149,9 +144,17 @@ def place_state(
     return (state if base is None else state.replace(frozen=base)), shardings
 
 
-def step_flops(task: Task, config: RunConfig, tx: Any, state: TrainState, batch: Any, key: Any) -> float:
-    """Floating-point operations of one step: two a multiply–accumulate of its matrix products and convolutions."""
-    return 2.0 * count_macs(make_train_step(task, config, tx), state, batch, key)
+def compile_step(task: Task, config: RunConfig, tx: Any, shardings: TrainState, arguments: tuple[Any, ...]) -> Any:
+    """The compiled step, and its floating-point operations: two a multiply–accumulate of products and convolutions."""
+    mesh = shardings.step.mesh
+    jitted = jax.jit(
+        make_train_step(task, config, tx),
+        in_shardings=(shardings, batch_sharding(mesh), replicated(mesh)),
+        out_shardings=(shardings, replicated(mesh)),
+        donate_argnums=0,
+    )
+    traced = jitted.trace(*arguments)
+    return traced.lower().compile(), 2.0 * count_in_jaxpr(traced.jaxpr.jaxpr)
 
 
 def trace(profile: tuple[int, ...], step: int, workdir: Path) -> None:
