@@ -34,8 +34,10 @@ from weights_convert.golden_metrics import (
 from weights_convert.golden_recognizers import check_mobilenet_v2, check_tv_resnet, check_vgg
 from weights_convert.golden_tic import check_tic
 from weights_convert.golden_tic_original import check_tic_original
+from weights_convert.golden_sfma import check_sfma, check_tic_sfma
 from weights_convert.parity_table import format_rows
 
+from weights_convert.golden_transtic import check_transtic
 Checker = Callable[[Path], list[Row]]
 
 
@@ -81,6 +83,10 @@ KINDS: dict[str, Checker] = {
     **DORA_ICM_KINDS,
     **RECOGNIZER_KINDS,
 }
+    "transtic": check_transtic,
+    "variant": check_transtic,
+    "sfma": check_sfma,
+    "tic_sfma": check_tic_sfma,
 WEIGHTS_SUFFIX = "_weights"
 
 

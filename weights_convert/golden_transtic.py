@@ -28,9 +28,9 @@ from weights_convert.reference_codec import Codec
 from weights_convert.transtic import RULES as BASE_RULES
 from weights_convert.transtic_prompts import RULES, is_prompt, transtic_from_state_dict
 
-# Three times what an independent float32 implementation was seen to differ by.
+# Three times what an independent float32 implementation was seen to differ by; the full-size model is tamer.
 Y = Tolerance(absolute=3 * 2e-4)
-TOLERANCES = {**golden_tic.TOLERANCES, "y": Y}
+SMALL = {**golden_tic.TOLERANCES, "y": Y}
 TRAINING = {
     **golden_training.TOLERANCES,
     "likelihood": Tolerance(absolute=Y.absolute * 3.6),  # its steepest slope
@@ -53,7 +53,7 @@ def check_transtic(path: Path) -> list[Row]:
     with jax.default_matmul_precision("highest"):
         if "y" in file:
             _check_prompts(file, codec)
-            check_stages(file, codec, TOLERANCES)
+            check_stages(file, codec, golden_tic.TOLERANCES if "full" in path.stem else SMALL)
         if "noise/y" in file:
             _check_training(file, codec, found.variables["params"])
         _check_extractor(file, found.variables, found.spec, found.base.stage_widths[0])
@@ -125,7 +125,7 @@ def _check_prompts(file: GoldenFile, codec: Codec) -> None:
     x = file.read_map("x_u8") / np.float32(255)
     _, captured = codec.run_and_capture("analyse", tuple(sorted(wanted.values())), x)
     for name, path in wanted.items():
-        file.compare_map(name, np.asarray(captured[path]), TOLERANCES["act"])
+        file.compare_map(name, np.asarray(captured[path]), SMALL["act"])
 
 
 def _keys(file: GoldenFile, name: str) -> list[str]:
@@ -140,7 +140,7 @@ def _check_extractor(file: GoldenFile, variables: Mapping[str, Any], spec: Promp
     x = jnp.asarray(file.read_map("x_u8") / np.float32(255))
     module = PromptExtractor(spec.extractor_width, features)
     out, updated = jax.jit(lambda v: module.apply(v, x, True, mutable=["batch_stats"]))(extractor)
-    file.compare("gp_train_mode/unet_out", to_nchw(out)[:, :, ::8, ::8], TOLERANCES["act"])
+    file.compare("gp_train_mode/unet_out", to_nchw(out)[:, :, ::8, ::8], SMALL["act"])
     statistics = {"batch_stats": {"g_a": {"extractor": updated["batch_stats"]}}}
     for match in list(file.matching(r"gp_train_mode/new/(.+)")):
         name = f"g_a0_prompt.{match[1]}"

@@ -23,9 +23,12 @@ def initializers(kind: str, fan_in: int) -> tuple[Initializer, Initializer]:
     """Initial kernels and biases.
 
     "uniform": both U(±1/√fan_in), what the published codecs start from. "lecun": normal kernels of variance
-    1/fan_in and zero biases, which keep signals at their size through a network without norms.
+    1/fan_in and zero biases, which keep signals at their size through a network without norms. "zeros": a branch
+    that adds nothing at the start.
     """
     if kind == "lecun":
+    if kind == "zeros":
+        return nn.initializers.zeros, nn.initializers.zeros
         return nn.initializers.normal(fan_in**-0.5), nn.initializers.zeros
     bound = fan_in**-0.5
 

@@ -49,12 +49,15 @@ class SwinLayer(nn.Module):
     shift: int
     mlp_ratio: int
     drop_path: float
+    shift_mask: bool = True
 
     @nn.compact
     def __call__(
         self, x: Float[Array, "b h w c"], train: bool = False, prompts: Prompts | None = None
     ) -> tuple[Float[Array, "b h w c"], Array | None]:
-        attention = WindowAttention(self.features, self.heads, self.window, self.shift, name="attn")
+        attention = WindowAttention(
+            self.features, self.heads, self.window, self.shift, self.shift_mask, name="attn"
+        )
         mlp = Mlp(self.mlp_ratio * self.features, self.features, name="mlp")
         drop = DropPath(self.drop_path)
         h = nn.LayerNorm(epsilon=1e-5, name="norm1")(x)
@@ -75,6 +78,7 @@ class SwinStack(nn.Module):
     shift: int
     mlp_ratio: int
     drop_paths: Sequence[float]
+    shift_mask: bool = True
 
     @nn.compact
     def __call__(
@@ -83,8 +87,7 @@ class SwinStack(nn.Module):
         h, handed_on = x, None
         for i, rate in enumerate(self.drop_paths):
             shift = self.shift if i % 2 else 0
-            layer = SwinLayer(
-                self.features, self.heads, self.window, shift, self.mlp_ratio, rate, name=f"layer{i}"
-            )
+            shape = (self.features, self.heads, self.window, shift, self.mlp_ratio)
+            layer = SwinLayer(*shape, rate, self.shift_mask, name=f"layer{i}")
             h, handed_on = layer(h, train, None if prompts is None else prompts.of_layer(i, handed_on))
         return x + h

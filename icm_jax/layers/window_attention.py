@@ -79,12 +79,16 @@ def from_windows(x: Float[Array, "b n t c"], h: int, w: int, window: int) -> Flo
 
 
 class WindowGrid(NamedTuple):
-    """How a map is cut into windows: padded to whole ones at the bottom and right, then rolled by -shift."""
+    """How a map is cut into windows: padded to whole ones at the bottom and right, then rolled by -shift.
+
+    With `shift_mask` off, tokens that only the roll made neighbours see each other.
+    """
 
     height: int
     width: int
     window: int
     shift: int
+    shift_mask: bool = True
 
     def rolled(self, x: Float[Array, "b h w c"]) -> Float[Array, "b hp wp c"]:
         """The padded, rolled map."""
@@ -99,17 +103,21 @@ class WindowGrid(NamedTuple):
         return x[:, : self.height, : self.width]
 
     def regions(self) -> np.ndarray | None:
-        """See `window_regions`."""
-        return window_regions(*self)
+        """See `window_regions`; without a shift mask all real tokens are in one region."""
+        regions = window_regions(self.height, self.width, self.window, self.shift)
+        if regions is None or self.shift_mask:
+            return regions
+        return None if regions.min() >= 0 else np.minimum(regions, 0)
 
 
 class WindowAttention(nn.Module):
-    """Multi-head attention inside windows of `window`×`window` tokens, rolled by `shift`."""
+    """Multi-head attention inside windows of `window`×`window` tokens, rolled by `shift`; see `WindowGrid`."""
 
     features: int
     heads: int
     window: int
     shift: int
+    shift_mask: bool = True
 
     def setup(self) -> None:
         self.qkv = Dense(3 * self.features)
@@ -122,7 +130,7 @@ class WindowAttention(nn.Module):
         return self.relative_position_bias[relative_position_index(self.window)].transpose(2, 0, 1)
 
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-        grid = WindowGrid(x.shape[1], x.shape[2], self.window, self.shift)
+        grid = WindowGrid(x.shape[1], x.shape[2], self.window, self.shift, self.shift_mask)
         q, k, v = self._project(x, grid)
         regions = grid.regions()
         mask = None if regions is None else attention_mask(regions, regions)
@@ -132,7 +140,7 @@ class WindowAttention(nn.Module):
         self, x: Float[Array, "b h w c"], prompts: Prompts
     ) -> tuple[Float[Array, "b h w c"], Float[Array, "b hp wp c"] | None]:
         """Attention of image tokens to prompts and image tokens; and of the prompts if they are updated."""
-        grid = WindowGrid(x.shape[1], x.shape[2], self.window, self.shift)
+        grid = WindowGrid(x.shape[1], x.shape[2], self.window, self.shift, self.shift_mask)
         q, k, v = self._project(x, grid)
         prompt_grid = self._prompt_grid(prompts, grid)
         if prompt_grid is None:  # shared by all windows: projected once, then repeated
@@ -191,7 +199,7 @@ class WindowAttention(nn.Module):
             return None
         height, width = prompts.tokens.shape[1:3]
         down = features_per_prompt(grid.height, height, grid.window, grid.shift)
-        return WindowGrid(height, width, grid.window // down, grid.shift // down)
+        return WindowGrid(height, width, grid.window // down, grid.shift // down, grid.shift_mask)
 
 
 class PromptedMasks(NamedTuple):

@@ -56,5 +56,10 @@ def model_spec(values: Mapping[str, Any]) -> ModelSpec:
 
 def spec_values(spec: ModelSpec) -> dict[str, Any]:
     """Inverse of `model_spec`: plain values that JSON can hold."""
-    fields = {field.name: getattr(spec, field.name) for field in dataclasses.fields(spec) if field.init}
+    fields = {
+        field.name: getattr(spec, field.name)
+        for field in dataclasses.fields(spec)
+        if field.init
+        and not (field.metadata.get("added_later") and getattr(spec, field.name) == field.default)
+    }
     return {"name": model_name(spec)} | {k: list(v) if isinstance(v, tuple) else v for k, v in fields.items()}

@@ -29,6 +29,9 @@ REFERENCE_RESOLUTION = (
     256  # the size the published models were built for; small stages lost their shift there
 )
 
+# Metadata of a field that older saved codecs do not have: it is saved only where it differs from its default, so that
+# their hashes stay.
+ADDED_LATER = {"added_later": True}
 
 @dataclass(frozen=True)
 class TICSpec:
@@ -48,6 +51,7 @@ class TICSpec:
         latent_gain: y = latent_gain · (output of g_a). 1 as published; 8 lets short trainings start well.
         init: how convolutions start, "uniform" as published or "lecun"; see `layers.conv.initializers`.
     """
+        shift_mask: whether shifted windows hide what the roll made neighbours. AdaptICMH's code runs without.
 
     N: int = 128
     M: int = 192
@@ -64,6 +68,7 @@ class TICSpec:
     latent_gain: float = 1.0
     init: str = "uniform"
 
+    shift_mask: bool = field(default=True, metadata=ADDED_LATER)
     y_stride: int = field(default=16, init=False)
     z_stride: int = field(default=64, init=False)
 
@@ -111,7 +116,8 @@ def _stack(
     if spec.block == "bottleneck":
         return BottleneckStack(width, len(drop_paths), name=name)
     window, shift = _window_and_shift(stride, window)
-    return SwinStack(width, heads, window, shift, spec.mlp_ratio, tuple(drop_paths), name=name)
+    shape = (width, heads, window, shift, spec.mlp_ratio)
+    return SwinStack(*shape, tuple(drop_paths), spec.shift_mask, name=name)
 
 
 def _drop_path_groups(spec: TICSpec, depths: tuple[int, ...]) -> list[list[float]]:

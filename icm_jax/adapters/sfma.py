@@ -1,0 +1,119 @@
+"""AdaptICMH: spatial–frequency modulation adapters between the stages of a frozen TIC (Li et al., ECCV 2024).
+
+    x ─┬─► 1×1 ─► depthwise 5×5 ─► · ─► relu ─► 1×1 ──────────────────► s
+       ├─► 1×1 ───────────────────┘
+       └─► 1×1 ─► FFT ─► amplitude ─► 3×3, relu, 1×1, sigmoid = gate
+                   └──────────── · gate ─► inverse FFT ─► relu ─► 1×1 ─► f          out = x + s + f
+
+The gate is computed from the amplitude, so no parameter depends on the size of the image; phases stay.
+"""
+
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import Array
+from jaxtyping import Complex, Float
+
+from icm_jax.errors import IcmError
+from icm_jax.layers.conv import Conv
+from icm_jax.layers.depthwise import DepthwiseConv
+from icm_jax.models.hooks import Adapter, Hooks, Transform
+from icm_jax.models.tic import TICSpec
+
+ENCODER_PLACES = ("stb1", "stb3", "stb5")  # after the stacks at H/2, H/4 and H/8
+DECODER_PLACES = ("deconv1", "deconv3", "deconv5")  # before the stacks at H/8, H/4 and H/2
+
+
+class Sfma(nn.Module):
+    """x plus a spatial and a frequency branch, each of `middle` channels. FFTs run in float32 whatever x is."""
+
+    middle: int
+    zero_init: bool = False
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+        def up(name: str) -> nn.Module:
+            init = "zeros" if self.zero_init else "uniform"
+            return Conv(x.shape[-1], 1, initializer=init, name=name)
+
+        def reduced(name: str) -> Array:
+            return Conv(self.middle, 1, name=name)(x)
+
+        spatial = DepthwiseConv(5, name="s_dw")(reduced("s_down1")) * reduced("s_down2")
+        spatial = up("s_up")(nn.relu(spatial))
+        spectrum = jnp.fft.rfft2(reduced("f_down").astype(jnp.float32), axes=(1, 2))
+        gate = nn.relu(DepthwiseConv(3, name="f_dw")(amplitude(spectrum)))
+        gate = nn.sigmoid(Conv(self.middle, 1, name="f_inter")(gate))
+        frequency = jnp.fft.irfft2(gate * spectrum, s=x.shape[1:3], axes=(1, 2)).astype(x.dtype)
+        return x + spatial + up("f_up")(nn.relu(frequency))
+
+
+def amplitude(spectrum: Complex[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+    """|spectrum|, with gradient 0 where it is 0."""
+    square = spectrum.real**2 + spectrum.imag**2
+    positive = square > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1.0)), 0.0)
+
+
+@dataclass(frozen=True)
+class SfmaSpec:
+    """Six SFMAs, three a side.
+
+    Attributes:
+        middle: channels inside; the published adapter has 64.
+        zero_init: branches start at 0, so that training starts from the base codec; as published they do not.
+    """
+
+    middle: int = 64
+    zero_init: bool = False
+
+    def __post_init__(self) -> None:
+        if self.middle < 1:
+            raise IcmError(f"middle={self.middle} must be at least 1")
+
+    @property
+    def input_channels(self) -> int:
+        """RGB."""
+        return 3
+
+    @property
+    def pictures(self) -> int:
+        """One decoded picture."""
+        return 1
+
+    def build(self, base: TICSpec) -> Adapter:
+        """See `AdapterSpec.build`. Fits any base."""
+        return SfmaAdapter(self)
+
+
+class InsertedSfmas(nn.Module):
+    """An SFMA at each of some places, named after it; nothing elsewhere. Serves as `Hooks.after`."""
+
+    places: tuple[str, ...]
+    middle: int
+    zero_init: bool
+
+    @nn.compact
+    def __call__(self, place: str, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+        return Sfma(self.middle, self.zero_init, name=place)(x) if place in self.places else x
+
+
+class SfmaAdapter(Adapter):
+    """AdaptICMH on TIC."""
+
+    spec: SfmaSpec
+
+    def setup(self) -> None:
+        self.g_a = InsertedSfmas(ENCODER_PLACES, self.spec.middle, self.spec.zero_init)
+        self.g_s = InsertedSfmas(DECODER_PLACES, self.spec.middle, self.spec.zero_init)
+
+    def analyse(self, g_a: Transform, x: Float[Array, "b h w 3"], train: bool) -> Float[Array, "b hy wy m"]:
+        """See `Adapter.analyse`."""
+        return g_a(x, train, Hooks(after=self.g_a))
+
+    def synthesise(
+        self, g_s: Transform, y_hat: Float[Array, "b hy wy m"], train: bool
+    ) -> Float[Array, "b h w 3"]:
+        """See `Adapter.synthesise`."""
+        return g_s(y_hat, train, Hooks(after=self.g_s))
