@@ -15,8 +15,9 @@ from flax import linen as nn
 from jax import Array
 
 from icm_jax.data.image_io import read_image
-from icm_jax.recognizers import mobilenet_v2, resnet, vgg
+from icm_jax.recognizers import espnet_v2, mobilenet_v2, resnet, u2netp, vgg
 from icm_jax.recognizers.preprocessing import Preprocessing
+from weights_convert.edgenets import espnet_v2_from_state_dict
 from weights_convert.golden_file import EXACT, GoldenError, GoldenFile, Row, Tolerance
 from weights_convert.hash_weights import hash_state_dict
 from weights_convert.state_dict import read_state_dict
@@ -25,8 +26,11 @@ from weights_convert.torchvision import (
     resnet_from_state_dict,
     vgg_from_state_dict,
 )
+from weights_convert.u2net import u2netp_from_state_dict
 
 TAP = Tolerance(relative=1e-4)
+GREY_LEVEL = Tolerance(absolute=1)
+OTHER_CLASSES = 1e-4  # share of the pixels
 RESNET_NAMES = {"maxpool": "stem", "avgpool": "pooled"}
 
 Taps = Mapping[str, Array]
@@ -62,6 +66,32 @@ def check_mobilenet_v2(path: Path) -> list[Row]:
         compare_taps(file, case, {n: n for n in taps}, taps)
         best = np.argsort(-np.asarray(taps["logits"][0]))[: len(file.read(f"{case}top5"))]
         file.compare(f"{case}top5", best, EXACT)
+    return file.finish()
+
+
+def check_espnet_v2(path: Path) -> list[Row]:
+    """ESPNetv2 with its published weights. A pixel may change class where two logits are as good as equal."""
+    file = GoldenFile(path)
+    network, params = espnet_v2_from_state_dict(read_weights(file))
+    for case, image in cases(file, espnet_v2.PREPROCESSING.resize):
+        taps = run(network, params, espnet_v2.PREPROCESSING, image)
+        compare_taps(file, case, {n: f"base_net.{n}" if n.startswith("level") else n for n in taps}, taps)
+        other = np.mean(np.asarray(taps["logits"][0].argmax(-1)) != file.read(f"{case}argmax"))
+        file.require(f"{case}argmax", other <= OTHER_CLASSES, f"{100 * other:.4f} % of pixels differ")
+        file.ignore(f"{case}margin_min", "says how near two classes of the reference come")
+    return file.finish()
+
+
+def check_u2netp(path: Path) -> list[Row]:
+    """U²-Netp with its published weights."""
+    file = GoldenFile(path)
+    network, params = u2netp_from_state_dict(read_weights(file))
+    for case, image in cases(file, u2netp.PREPROCESSING.resize):
+        taps = run(network, params, u2netp.PREPROCESSING, image)
+        compare_taps(file, case, {n: n for n in taps}, taps)
+        file.compare(f"{case}outconv", taps["saliency"][0, ..., 0], TAP)
+        mask = np.round(255 * np.asarray(u2netp.saliency_map(taps["saliency"])[0]))
+        file.compare(f"{case}mask_u8", mask, GREY_LEVEL)
     return file.finish()
 
 
@@ -134,8 +164,8 @@ def sampled(tap: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         return tap.reshape(*tap.shape, *(1,) * (len(shape) - tap.ndim))
     if len(shape) < 3:
         return tap
-    rows, columns = (-(-size // stored) for size, stored in zip(tap.shape[1:], shape[1:], strict=True))
-    return tap[:, ::rows, ::columns]
+    step = max(-(-size // stored) for size, stored in zip(tap.shape[1:], shape[1:], strict=True))
+    return tap[:, ::step, ::step]
 
 
 def _forward(

@@ -6,6 +6,8 @@
 Padding is never "SAME", which puts it on other sides at stride 2.
 """
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
@@ -13,6 +15,8 @@ from jax import Array
 from jaxtyping import Float
 
 from icm_jax.layers.conv import conv2d, initializers
+
+NARROW = 8  # channels of a group up to which products are shifted
 
 
 class Conv(nn.Module):
@@ -30,12 +34,11 @@ class Conv(nn.Module):
         k, c_in = self.kernel_size, x.shape[-1] // self.groups
         kernel_init, bias_init = initializers("lecun", c_in * k * k)
         kernel = self.param("kernel", kernel_init, (k, k, c_in, self.features)).astype(x.dtype)
-        if self.groups == x.shape[-1] == self.features:
-            y = _depthwise(x, kernel, self.stride, self.dilation)
-        elif self.groups == self.dilation == 1:
+        if self.groups == self.dilation == 1:
             y = conv2d(x, kernel, self.stride)
         else:
-            y = _grouped(x, kernel, self.stride, self.dilation, self.groups)
+            form = _narrow if c_in <= NARROW else _grouped
+            y = form(x, kernel, self.stride, self.dilation, self.groups)
         if not self.use_bias:
             return y
         return y + self.param("bias", bias_init, (self.features,)).astype(x.dtype)
@@ -75,24 +78,34 @@ class ConvNorm(nn.Module):
         return FrozenBatchNorm(self.eps, name="norm")(x)
 
 
+class PReLU(nn.Module):
+    """max(0, x) + alpha · min(0, x), alpha a parameter of the channel."""
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+        alpha = self.param("alpha", nn.initializers.constant(0.25), (x.shape[-1],)).astype(x.dtype)
+        return jnp.where(x > 0, x, alpha * x)
+
+
 def max_pool(x: Float[Array, "b h w c"], window: int, stride: int, pad: int = 0) -> Float[Array, "b hs ws c"]:
     """Maxima of windows; what lies outside counts as -inf."""
     return nn.max_pool(x, (window, window), (stride, stride), ((pad, pad), (pad, pad)))
 
 
-def _depthwise(x: Array, kernel: Array, stride: int, dilation: int) -> Array:
-    """One filter a channel, as a sum of shifted products: on a CPU 20 to 40 times as fast as XLA's grouped form."""
-    k = kernel.shape[0]
+def _narrow(x: Array, kernel: Array, stride: int, dilation: int, groups: int) -> Array:
+    """Groups of few channels, as a sum of shifted products: on a CPU 10 to 40 times as fast as XLA's own form."""
+    k, _, members, features = kernel.shape
     pad = dilation * (k // 2)
     padded = jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
     last = [(size - 1) // stride * stride for size in x.shape[1:3]]
 
-    def tap(row: int, column: int) -> Array:
-        start = (0, row * dilation, column * dilation, 0)
+    def tap(row: int, column: int, member: int) -> Array:
+        start = (0, row * dilation, column * dilation, member)
         end = (x.shape[0], start[1] + last[0] + 1, start[2] + last[1] + 1, x.shape[3])
-        return jax.lax.slice(padded, start, end, (1, stride, stride, 1)) * kernel[row, column, 0]
+        inputs = jax.lax.slice(padded, start, end, (1, stride, stride, members))
+        return jnp.repeat(inputs, features // groups, -1) * kernel[row, column, member]
 
-    taps = [tap(row, column) for row in range(k) for column in range(k)]
+    taps = [tap(*index) for index in itertools.product(range(k), range(k), range(members))]
     return sum(taps[1:], start=taps[0])
 
 

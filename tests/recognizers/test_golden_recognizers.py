@@ -32,7 +32,7 @@ def test_vgg_is_the_reference(name: str):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["mobilenet_v2", "tv_resnet50_full"])
+@pytest.mark.parametrize("name", ["mobilenet_v2", "tv_resnet50_full", "espnetv2", "u2netp"])
 def test_full_networks_are_the_reference(name: str):
     path = SHARED / f"{name}.npz"
     if not path.exists():
