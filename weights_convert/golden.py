@@ -13,12 +13,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from icm_jax.errors import IcmError
+from weights_convert.golden_all_in_one import check_all_in_one
 from weights_convert.golden_bd import check_bd
-from weights_convert.golden_eva02 import check_eva02, check_large_block
+from weights_convert.golden_dora_icm import DORA_ICM_KINDS
 from weights_convert.golden_file import GoldenError, Row, failure
-from weights_convert.golden_layers import check_interp, check_posresize, check_resample, check_rope
 from weights_convert.golden_losses import check_losses
-from weights_convert.golden_low_rank import check_eva_adapters, check_linear
 from weights_convert.golden_metrics import (
     check_coco,
     check_coco_input,
@@ -34,10 +33,9 @@ from weights_convert.golden_metrics import (
 from weights_convert.golden_recognizers import check_mobilenet_v2, check_tv_resnet, check_vgg
 from weights_convert.golden_tic import check_tic
 from weights_convert.golden_tic_original import check_tic_original
-from weights_convert.golden_sfma import check_sfma, check_tic_sfma
+from weights_convert.golden_transtic import check_transtic
 from weights_convert.parity_table import format_rows
 
-from weights_convert.golden_transtic import check_transtic
 Checker = Callable[[Path], list[Row]]
 
 
@@ -57,18 +55,6 @@ METRIC_KINDS: dict[str, Checker] = {
     "losses": check_losses,
     "bd": check_bd,
 }
-DORA_ICM_KINDS: dict[str, Checker] = {
-    "rope": check_rope,
-    "interp": check_interp,
-    "eva_resample": check_resample,
-    "eva_tiny_posresize": check_posresize,
-    "eva_tiny": check_eva02,
-    "eva_lstyle": check_eva02,
-    "eva_dynamic": check_eva02,
-    "eva_large_block": check_large_block,
-    "dora_linear": check_linear,
-    "dora_eva": check_eva_adapters,
-}
 RECOGNIZER_KINDS: dict[str, Checker] = {
     "mobilenet_v2": check_mobilenet_v2,
     "tv_resnet": check_tv_resnet,
@@ -79,14 +65,15 @@ KINDS: dict[str, Checker] = {
     "tic_small": check_tic,
     "tic_full": check_tic,
     "tic_original": check_tic_original,
-    **METRIC_KINDS,
-    **DORA_ICM_KINDS,
-    **RECOGNIZER_KINDS,
-}
     "transtic": check_transtic,
     "variant": check_transtic,
     "sfma": check_sfma,
     "tic_sfma": check_tic_sfma,
+    "aio_recommended": check_all_in_one,
+    **METRIC_KINDS,
+    **DORA_ICM_KINDS,
+    **RECOGNIZER_KINDS,
+}
 WEIGHTS_SUFFIX = "_weights"
 
 

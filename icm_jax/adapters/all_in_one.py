@@ -1,0 +1,171 @@
+"""All-in-One transfer: one stream, one decoding, a picture for every task (FE adaptors, TAM, MSF, heads).
+
+    encoder   g_a stacks at H/2, H/4, H/8, each followed by one SFMA
+    decoder   at H/8, H/4, H/2:   features ─► an SFMA a task ─► aggregation ─► shared ─► next stage of g_s
+                                                                    └► task features T[task][scale]
+              shared picture = g_s(…)
+              picture of a task = shared picture + head(T[task] at H/2 + fusion of all scales of T[task])
+
+Heads start at zero: until they are trained every task sees the shared picture.
+"""
+
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import Array
+from jaxtyping import Float
+
+from icm_jax.adapters.multi_scale_fusion import MultiScaleFusion
+from icm_jax.adapters.sfma import ENCODER_PLACES, InsertedSfmas, Sfma
+from icm_jax.adapters.task_aggregation import TaskAggregation
+from icm_jax.errors import IcmError
+from icm_jax.layers.conv import Conv, Deconv
+from icm_jax.models.hooks import Adapter, Hooks, Transform
+from icm_jax.models.tic import TICSpec
+
+# Modules of g_s after which the adaptors stand, from H/8 to H/2.
+DECODER_PLACES = {"after": ("stb2", "stb4", "stb6"), "before": ("deconv1", "deconv3", "deconv5")}
+
+
+@dataclass(frozen=True)
+class AllInOneSpec:
+    """One adapter for several tasks. Defaults reproduce the sizes and costs that the paper prints.
+
+    Attributes:
+        tasks: their names; pictures come in this order, after the shared one.
+        middle: channels inside every SFMA.
+        zero_init: SFMAs start as the identity.
+        decoder_adaptor_position: "after" or "before" the stack of each decoder stage.
+        tam_hidden, softmax_axis, phi: see `TaskAggregation`.
+        msf_width, msf_window, msf_axis: see `MultiScaleFusion`.
+        per_task_weights: an own fusion for every task; else all share one.
+        head: "pixel_shuffle" (a convolution 3×3 to 12 channels) or "own_deconv" (5×5, as the last one of g_s).
+    """
+
+    tasks: tuple[str, ...] = ("semseg", "human_parts", "sal", "normals")
+    middle: int = 32
+    zero_init: bool = False
+    decoder_adaptor_position: str = "after"
+    tam_hidden: int = 64
+    softmax_axis: str = "task"
+    phi: str = "pooled"
+    msf_width: int = 32
+    msf_window: int = 16
+    msf_axis: str = "window"
+    per_task_weights: bool = False
+    head: str = "pixel_shuffle"
+
+    def __post_init__(self) -> None:
+        if not self.tasks or len(set(self.tasks)) != len(self.tasks):
+            raise IcmError(f"tasks={self.tasks} must name at least one task, each once")
+        for name, choices in (
+            ("decoder_adaptor_position", tuple(DECODER_PLACES)),
+            ("softmax_axis", ("task", "channel")),
+            ("phi", ("pooled", "pixel")),
+            ("msf_axis", ("window", "channel")),
+            ("head", ("pixel_shuffle", "own_deconv")),
+        ):
+            if getattr(self, name) not in choices:
+                raise IcmError(
+                    f"{name}={getattr(self, name)!r} is unknown; choose one of {', '.join(choices)}"
+                )
+
+    @property
+    def input_channels(self) -> int:
+        """RGB."""
+        return 3
+
+    @property
+    def pictures(self) -> int:
+        """The shared picture and one a task."""
+        return 1 + len(self.tasks)
+
+    def build(self, base: TICSpec) -> Adapter:
+        """See `AdapterSpec.build`. Fits any base."""
+        return AllInOneAdapter(self)
+
+
+class AllInOneAdapter(Adapter):
+    """The adapter's two sides; the decoder gives `pictures` times three channels."""
+
+    spec: AllInOneSpec
+
+    def setup(self) -> None:
+        self.g_a = InsertedSfmas(ENCODER_PLACES, self.spec.middle, self.spec.zero_init)
+        self.g_s = TaskDecoder(self.spec)
+
+    def analyse(self, g_a: Transform, x: Float[Array, "b h w 3"], train: bool) -> Float[Array, "b hy wy m"]:
+        """See `Adapter.analyse`."""
+        return g_a(x, train, Hooks(after=self.g_a))
+
+    def synthesise(
+        self, g_s: Transform, y_hat: Float[Array, "b hy wy m"], train: bool
+    ) -> Float[Array, "b h w d"]:
+        """The shared picture, then that of each task, side by side in the channels."""
+        task_features: list[Array] = []  # [b, n, h, w, c] of each scale, coarse to fine
+
+        def after(place: str, x: Array) -> Array:
+            if place not in DECODER_PLACES[self.spec.decoder_adaptor_position]:
+                return x
+            shared, refined = self.g_s.aggregate(place, x)
+            task_features.append(refined)
+            return shared
+
+        shared = g_s(y_hat, train, Hooks(after=after))
+        return jnp.concatenate([shared, *self.g_s.pictures(shared, task_features)], axis=-1)
+
+
+class TaskDecoder(nn.Module):
+    """What the decoder gains: adaptors and an aggregation a scale, fusion and a head a task."""
+
+    spec: AllInOneSpec
+
+    def setup(self) -> None:
+        spec, tasks = self.spec, self.spec.tasks
+        places = DECODER_PLACES[spec.decoder_adaptor_position]
+        self.adaptors = {
+            place: {task: Sfma(spec.middle, spec.zero_init) for task in tasks} for place in places
+        }
+        self.tam = {place: TaskAggregation(spec.tam_hidden, spec.softmax_axis, spec.phi) for place in places}
+        fusions = tasks if spec.per_task_weights else ("shared",)
+        self.msf = {
+            name: MultiScaleFusion(spec.msf_width, spec.msf_window, spec.msf_axis) for name in fusions
+        }
+        shuffled = spec.head == "pixel_shuffle"
+        self.head = {
+            task: Conv(12, 3, initializer="zeros") if shuffled else Deconv(3, 5, "zeros") for task in tasks
+        }
+
+    def aggregate(
+        self, place: str, x: Float[Array, "b h w c"]
+    ) -> tuple[Float[Array, "b h w c"], Float[Array, "b n h w c"]]:
+        """Shared features and those of every task at one scale."""
+        each = [self.adaptors[place][task](x) for task in self.spec.tasks]
+        return self.tam[place](jnp.stack(each, axis=1))
+
+    def pictures(
+        self, shared: Float[Array, "b h w 3"], features: list[Float[Array, "b n hs ws c"]]
+    ) -> list[Float[Array, "b h w 3"]]:
+        """The picture of every task from the shared one and the task's features, coarse to fine."""
+        fused = self.fuse(features)
+        residuals = [self.head[task](fused[:, k]) for k, task in enumerate(self.spec.tasks)]
+        if self.spec.head == "pixel_shuffle":
+            residuals = [pixel_shuffle(residual) for residual in residuals]
+        return [shared + residual for residual in residuals]
+
+    def fuse(self, features: list[Float[Array, "b n hs ws c"]]) -> Float[Array, "b n h2 w2 c"]:
+        """Finest features of every task plus what its other scales add."""
+        if self.spec.per_task_weights:
+            tasks = enumerate(self.spec.tasks)
+            each = [self.msf[task](*(scale[:, k] for scale in features)) for k, task in tasks]
+            return features[-1] + jnp.stack(each, axis=1)
+        folded = self.msf["shared"](*(scale.reshape(-1, *scale.shape[2:]) for scale in features))
+        return features[-1] + folded.reshape(features[-1].shape)
+
+
+def pixel_shuffle(x: Float[Array, "b h w c4"]) -> Float[Array, "b h2 w2 c"]:
+    """Twice the size from four channels each; channel 4·c + 2·dy + dx, as PyTorch orders them."""
+    b, h, w, c4 = x.shape
+    x = x.reshape(b, h, w, c4 // 4, 2, 2)
+    return x.transpose(0, 1, 4, 2, 5, 3).reshape(b, 2 * h, 2 * w, c4 // 4)
