@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from icm_jax.errors import IcmError
-from weights_convert.golden_all_in_one import check_all_in_one
 from weights_convert.golden_bd import check_bd
 from weights_convert.golden_dora_icm import DORA_ICM_KINDS
 from weights_convert.golden_file import GoldenError, Row, failure
@@ -30,7 +29,14 @@ from weights_convert.golden_metrics import (
     check_semseg,
     check_topk,
 )
-from weights_convert.golden_recognizers import check_mobilenet_v2, check_tv_resnet, check_vgg
+from weights_convert.golden_recognizers import (
+    check_espnet_v2,
+    check_mobilenet_v2,
+    check_tv_resnet,
+    check_u2netp,
+    check_vgg,
+)
+from weights_convert.golden_sfma import check_sfma, check_tic_sfma
 from weights_convert.golden_tic import check_tic
 from weights_convert.golden_tic_original import check_tic_original
 from weights_convert.golden_transtic import check_transtic
@@ -60,6 +66,8 @@ RECOGNIZER_KINDS: dict[str, Checker] = {
     "tv_resnet": check_tv_resnet,
     "tv_resnet50": check_tv_resnet,
     "vgg19": check_vgg,
+    "espnetv2": check_espnet_v2,
+    "u2netp": check_u2netp,
 }
 KINDS: dict[str, Checker] = {
     "tic_small": check_tic,
@@ -69,7 +77,6 @@ KINDS: dict[str, Checker] = {
     "variant": check_transtic,
     "sfma": check_sfma,
     "tic_sfma": check_tic_sfma,
-    "aio_recommended": check_all_in_one,
     **METRIC_KINDS,
     **DORA_ICM_KINDS,
     **RECOGNIZER_KINDS,

@@ -75,7 +75,7 @@ def gaussian_tables(scale_table: Float[np.ndarray, "levels"] | None = None) -> C
         lower = _standard_cdf((np.float32(-0.5) - distance) / level)
         upper = _standard_cdf((np.float32(0.5) - distance) / level)
         rows.append(integer_cdf(np.append(upper - lower, 2 * lower[0])))
-    return _stack(rows, -half_widths)
+    return stack_rows(rows, -half_widths)
 
 
 def factorized_tables(z_prior: Mapping[str, np.ndarray]) -> CdfTables:
@@ -101,7 +101,16 @@ def factorized_tables(z_prior: Mapping[str, np.ndarray]) -> CdfTables:
         integer_cdf(np.append(mass[:length], escape))
         for mass, length, escape in zip(masses, lengths, escapes, strict=True)
     ]
-    return _stack(rows, -below)
+    return stack_rows(rows, -below)
+
+
+def stack_rows(rows: list[np.ndarray], offsets: np.ndarray) -> CdfTables:
+    """Rows of different lengths, zero-filled to the longest."""
+    lengths = np.array([len(row) for row in rows], np.int32)
+    cdf = np.zeros((len(rows), lengths.max()), np.int32)
+    for target, row in zip(cdf, rows, strict=True):
+        target[: len(row)] = row
+    return CdfTables(cdf, lengths, offsets.astype(np.int32))
 
 
 def _standard_cdf(t: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
@@ -142,12 +151,3 @@ def _softplus(x: np.ndarray) -> np.ndarray:
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:
     return np.float32(1) / (np.float32(1) + _exp(-x))
-
-
-def _stack(rows: list[np.ndarray], offsets: np.ndarray) -> CdfTables:
-    """Rows of different lengths, zero-filled to the longest."""
-    lengths = np.array([len(row) for row in rows], np.int32)
-    cdf = np.zeros((len(rows), lengths.max()), np.int32)
-    for target, row in zip(cdf, rows, strict=True):
-        target[: len(row)] = row
-    return CdfTables(cdf, lengths, offsets.astype(np.int32))

@@ -21,7 +21,7 @@ def depthwise(
     if k % 2 == 0:
         x = jnp.pad(x, ((0, 0), (0, -h % k), (0, -w % k), (0, 0)))
         cells = x.reshape(len(x), x.shape[1] // k, k, x.shape[2] // k, k, x.shape[3])
-        return (cells * kernel[:, None]).sum((2, 4))
+        return (cells * kernel[:, None, :, 0]).sum((2, 4))
     pad = k // 2
     x = jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
     taps = (

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from weights_convert.golden import DORA_ICM_KINDS, check_file
+from weights_convert.golden import check_file
+from weights_convert.golden_dora_icm import DORA_ICM_KINDS
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "dora_icm"
 SHARED = (
@@ -45,6 +46,8 @@ def test_every_kind_has_a_file() -> None:
         ("eva_large_block", "attn_branch"),
         ("rope", "apply_y"),
         ("eva_resample", "patch_14x14_to_16x16_out"),
+        ("dora_linear", "c1_g_B"),
+        ("evc_dual_prior", "scales_w_1"),
     ],
 )
 def test_a_wrong_array_is_seen(tmp_path: Path, stem: str, array: str) -> None:
