@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from icm_jax.errors import IcmError
+from weights_convert.golden_all_in_one import check_all_in_one
 from weights_convert.golden_bd import check_bd
 from weights_convert.golden_dora_icm import DORA_ICM_KINDS
 from weights_convert.golden_file import GoldenError, Row, failure
@@ -77,6 +78,7 @@ KINDS: dict[str, Checker] = {
     "variant": check_transtic,
     "sfma": check_sfma,
     "tic_sfma": check_tic_sfma,
+    "aio_recommended": check_all_in_one,
     **METRIC_KINDS,
     **DORA_ICM_KINDS,
     **RECOGNIZER_KINDS,
