@@ -26,9 +26,9 @@ def initializers(kind: str, fan_in: int) -> tuple[Initializer, Initializer]:
     1/fan_in and zero biases, which keep signals at their size through a network without norms. "zeros": a branch
     that adds nothing at the start.
     """
-    if kind == "lecun":
     if kind == "zeros":
         return nn.initializers.zeros, nn.initializers.zeros
+    if kind == "lecun":
         return nn.initializers.normal(fan_in**-0.5), nn.initializers.zeros
     bound = fan_in**-0.5
 

@@ -95,8 +95,12 @@ class WindowGrid(NamedTuple):
         x = jnp.pad(x, ((0, 0), (0, -self.height % self.window), (0, -self.width % self.window), (0, 0)))
         return jnp.roll(x, (-self.shift, -self.shift), axis=(1, 2)) if self.shift else x
 
+    def windows(self, x: Float[Array, "b h w c"]) -> Float[Array, "b n t c"]:
+        """The map in windows."""
+        return to_windows(self.rolled(x), self.window)
+
     def joined(self, windows: Float[Array, "b n t c"]) -> Float[Array, "b h w c"]:
-        """The map whose windows these are: undoes `rolled` and `to_windows`."""
+        """The map whose windows these are: undoes `windows`."""
         rows, cols = (-(-size // self.window) * self.window for size in (self.height, self.width))
         x = from_windows(windows, rows, cols, self.window)
         x = jnp.roll(x, (self.shift, self.shift), axis=(1, 2)) if self.shift else x

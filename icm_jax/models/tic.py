@@ -28,10 +28,10 @@ from icm_jax.models.hooks import NO_HOOKS, Adapter, Hooks
 REFERENCE_RESOLUTION = (
     256  # the size the published models were built for; small stages lost their shift there
 )
-
 # Metadata of a field that older saved codecs do not have: it is saved only where it differs from its default, so that
 # their hashes stay.
 ADDED_LATER = {"added_later": True}
+
 
 @dataclass(frozen=True)
 class TICSpec:
@@ -50,8 +50,8 @@ class TICSpec:
         block: "swin" (the published codec) or "bottleneck" (tic-lite).
         latent_gain: y = latent_gain · (output of g_a). 1 as published; 8 lets short trainings start well.
         init: how convolutions start, "uniform" as published or "lecun"; see `layers.conv.initializers`.
-    """
         shift_mask: whether shifted windows hide what the roll made neighbours. AdaptICMH's code runs without.
+    """
 
     N: int = 128
     M: int = 192
@@ -67,8 +67,8 @@ class TICSpec:
     block: str = "swin"
     latent_gain: float = 1.0
     init: str = "uniform"
-
     shift_mask: bool = field(default=True, metadata=ADDED_LATER)
+
     y_stride: int = field(default=16, init=False)
     z_stride: int = field(default=64, init=False)
 
