@@ -106,6 +106,14 @@ def _parser() -> argparse.ArgumentParser:
         "codec", metavar="CODEC", help="included codec, codec folder, or a published model: tic, tic-original"
     )
     complexity.add_argument("--json", action="store_true", help="print a record instead of a table")
+
+    runs = _command(commands, "runs", _runs, "training runs side by side", "icm runs runs/* --plot runs.png")
+    runs.add_argument("workdirs", nargs="+", metavar="WORKDIR", type=Path, help="workdirs of trainings")
+    runs.add_argument("--plot", type=Path, metavar="FILE", help="curves of all runs as PNG or SVG")
+    runs.add_argument(
+        "--curve", action="append", metavar="NAME", help="what to plot, repeatable (default: train/loss)"
+    )
+    runs.add_argument("--json", action="store_true", help="print records instead of a table")
     return parser
 
 
@@ -212,3 +220,18 @@ def _complexity(options: argparse.Namespace) -> int:
 
 if __name__ == "__main__":
     sys.exit(main())
+
+
+def _runs(options: argparse.Namespace) -> int:
+    import dataclasses
+
+    from icm_jax.train import runs
+
+    summaries = [runs.read_run(workdir) for workdir in options.workdirs]
+    if options.json:
+        print(json.dumps([dataclasses.asdict(summary) for summary in summaries]))
+    else:
+        print(runs.table(summaries))
+    if options.plot is not None:
+        runs.plot(summaries, options.curve or ["train/loss"], options.plot)
+    return DONE

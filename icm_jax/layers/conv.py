@@ -3,7 +3,8 @@
     Conv    x [b, h, w, in]  ->  [b, ceil(h/s), ceil(w/s), out]    padding floor(k/2) on every side
     Deconv  x [b, h, w, in]  ->  [b, 2h, 2w, out]                  padding floor(k/2), output padding 1
 
-No activation follows a convolution of TIC, so the modules hold a kernel and a bias and nothing else.
+No activation follows a convolution of TIC, so the modules hold a kernel and a bias and nothing else. They multiply
+in the dtype that `layers.dense.in_one_dtype` says.
 """
 
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from flax import linen as nn
 from jax import Array
 from jaxtyping import Float
 
-from icm_jax.layers.dense import matmul
+from icm_jax.layers.dense import in_one_dtype, matmul
 
 Initializer = Callable[..., Array]
 
@@ -134,7 +135,8 @@ class Conv(nn.Module):
         k, c_in = self.kernel_size, x.shape[-1]
         kernel_init, bias_init = initializers(self.initializer, c_in * k * k)
         kernel = self.param("kernel", kernel_init, (k, k, c_in, self.features))
-        y = conv2d(x, kernel.astype(x.dtype), self.stride)
+        x, kernel = in_one_dtype(x, kernel)
+        y = conv2d(x, kernel, self.stride)
         return y + self.param("bias", bias_init, (self.features,)).astype(x.dtype) if self.use_bias else y
 
 
@@ -153,4 +155,5 @@ class Deconv(nn.Module):
         kernel_init, bias_init = initializers(self.initializer, fan_in)
         kernel = self.param("kernel", kernel_init, (k, k, c_in, self.features))
         bias = self.param("bias", bias_init, (self.features,))
-        return deconv2d(x, kernel.astype(x.dtype)) + bias.astype(x.dtype)
+        x, kernel = in_one_dtype(x, kernel)
+        return deconv2d(x, kernel) + bias.astype(x.dtype)

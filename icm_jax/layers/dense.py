@@ -34,12 +34,23 @@ class Dense(nn.Module):
         kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features), jnp.float32)
         adapter = self.get_variable("adapters", "adapter")
         if adapter is None:
-            y = matmul(x, kernel.astype(x.dtype))
+            y = matmul(*in_one_dtype(x, kernel))
         else:
             y = adapter(x, kernel, self.make_rng("dropout") if adapter.dropout else None)
         if not self.use_bias:
             return y
-        return y + self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32).astype(x.dtype)
+        return y + self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32).astype(y.dtype)
+
+
+def in_one_dtype(x: Array, kernel: Array) -> tuple[Array, Array]:
+    """Both in the dtype of x, or in that of a kernel of 16 bits, which was cast to it so that products are of it."""
+    dtype = kernel.dtype if kernel.dtype.itemsize < 4 else x.dtype
+    return x.astype(dtype), kernel.astype(dtype)
+
+
+def at_least_float32(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """What leaves a transform for a probability or a difference of pixels: never in 16 bits."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def matmul(x: Float[Array, "*b c"], kernel: Float[Array, "c d"]) -> Float[Array, "*b d"]:

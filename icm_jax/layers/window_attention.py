@@ -179,7 +179,8 @@ class WindowAttention(nn.Module):
         return q, k, v
 
     def _logits(self, q: Float[Array, "n h q d"], k: Float[Array, "n h k d"]) -> Float[Array, "n h q k"]:
-        return _batched_dot(q * (self.features // self.heads) ** -0.5, k, contract_last=True)
+        logits = _batched_dot(q * (self.features // self.heads) ** -0.5, k, contract_last=True)
+        return logits.astype(jnp.promote_types(logits.dtype, jnp.float32))  # a softmax of 16 bits is a poor one
 
     def _image_logits(self, q: Float[Array, "n h t d"], k: Float[Array, "n h t d"]) -> Array:
         logits = self._logits(q, k)
@@ -244,4 +245,5 @@ def _softmax_dot(logits: Float[Array, "n h q k"], values: Float[Array, "n h k d"
     """softmax(logits) · values, normalised after the product: a division a output instead of one a weight."""
     largest = jax.lax.stop_gradient(logits.max(axis=-1, keepdims=True))
     weights = jnp.exp(logits - largest)
-    return _batched_dot(weights, values, contract_last=False) / weights.sum(axis=-1, keepdims=True)
+    out = _batched_dot(weights.astype(values.dtype), values, contract_last=False)
+    return out / weights.sum(axis=-1, keepdims=True).astype(values.dtype)

@@ -22,17 +22,14 @@ from icm_jax.entropy.factorized import FactorizedPrior
 from icm_jax.errors import IcmError
 from icm_jax.layers.bottleneck import BottleneckStack
 from icm_jax.layers.conv import Conv, Deconv
+from icm_jax.layers.dense import at_least_float32
 from icm_jax.layers.swin import SwinStack
 from icm_jax.models.hooks import NO_HOOKS, Adapter, Hooks
+from icm_jax.spec_values import ADDED_LATER
 
 REFERENCE_RESOLUTION = (
     256  # the size the published models were built for; small stages lost their shift there
 )
-# Metadata of a field that older saved codecs do not have: it is saved only where it differs from its default, so that
-# their hashes stay.
-ADDED_LATER = {"added_later": True}
-
-
 @dataclass(frozen=True)
 class TICSpec:
     """Everything that fixes the architecture of a TIC; saved with the weights as JSON.
@@ -279,14 +276,14 @@ class TIC(nn.Module):
 
         Likelihoods are those of its results; h_s and g_s get them too, or those of a second quantiser, `decoded`.
         """
-        y = self.analyse(x, train)
+        y = at_least_float32(self.analyse(x, train))
         z = self.hyper_analyse(y, train)
         medians = self.z_prior.medians()
         z_hat = quantise(z, medians)
         scales, means = self.hyper_synthesise(z_hat if decoded is None else decoded(z, medians), train)
         y_hat = quantise(y, means)
         return Latents(
-            x_hat=self.synthesise(y_hat if decoded is None else decoded(y, means), train),
+            x_hat=at_least_float32(self.synthesise(y_hat if decoded is None else decoded(y, means), train)),
             y_hat=y_hat,
             z_hat=z_hat,
             y_likelihoods=gaussian.likelihood(y_hat, scales, means),

@@ -155,7 +155,8 @@ class _Codec:
         data = self.data
         if not data.folder:
             raise IcmError("data.folder is not set; name a folder of photos: --config.data.folder=PHOTOS")
-        return crop_batches(data.folder, data.crop, data.batch_size, seed, data.threads, share, first)
+        block = (share.index, share.count)
+        return crop_batches(data.folder, data.crop, data.batch_size, seed, data.threads, block, first)
 
     def export(self, params: Params, facts: Mapping[str, Any], folder: Path) -> list[Path]:
         facts = {**facts, "batch_size": self.data.batch_size, "crop": self.data.crop}
@@ -207,4 +208,4 @@ def _middle(image: np.ndarray, size: int) -> np.ndarray:
 
 @partial(jax.jit, static_argnums=0)
 def _forward(model: Any, params: Params, x: Float[Array, "b h w 3"]) -> Latents:
-    return model.apply({"params": params}, x)  # type: ignore[no-any-return]
+    return model.apply({"params": params}, x)

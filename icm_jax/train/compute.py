@@ -1,8 +1,8 @@
 """How a step computes: number formats and recomputation, both chosen by path rules.
 
-Layers multiply in the dtype of their kernel, so a rule over parameter paths decides the arithmetic: kernels cast to
-bfloat16 give bfloat16 products, norms whose scales stay float32 are taken in float32, and so is everything that
-touches a likelihood. The master copy of every parameter, and the optimiser, are float32 whatever the rules say.
+Layers multiply in the dtype of a 16-bit kernel, so a rule over parameter paths decides the arithmetic: kernels cast
+to bfloat16 give bfloat16 products; norms, softmax and everything that touches a likelihood stay float32. The master
+copy of every parameter, and the optimiser, are float32 whatever the rules say.
 """
 
 import re
@@ -11,7 +11,6 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from flax import linen as nn
 
 from icm_jax import paths
@@ -54,7 +53,7 @@ def rematerialised(patterns: Sequence[str]) -> AbstractContextManager[Any]:
             full = list(args)
             for i, value in zip(arrays, values, strict=True):
                 full[i] = value
-            return module(*full, **kwargs)  # type: ignore[operator]
+            return module(*full, **kwargs)
 
         inside.append(path)  # the call below comes back through here
         try:
@@ -68,8 +67,3 @@ def rematerialised(patterns: Sequence[str]) -> AbstractContextManager[Any]:
 def matmul_precision(name: str) -> AbstractContextManager[Any]:
     """float32 products in this precision ("tensorfloat32", "float32"); "" leaves the backend's default."""
     return jax.default_matmul_precision(name) if name else nullcontext()
-
-
-def as_float32(x: jax.Array) -> jax.Array:
-    """At least float32: what comes out of a transform before it meets a probability or a difference of pixels."""
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))

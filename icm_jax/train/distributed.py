@@ -8,18 +8,21 @@ nothing of these                                                      one proces
 
 import os
 from collections.abc import Mapping
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import jax
 
 from icm_jax.errors import IcmError
 
-HEARTBEAT_VARIABLE = "ICM_HEARTBEAT_SECONDS"  # a process silent for so long is taken for dead, and the job ends
+HEARTBEAT_VARIABLE = (
+    "ICM_HEARTBEAT_SECONDS"  # a process silent for so long is taken for dead, and the job ends
+)
 HEARTBEAT_SECONDS = 30
 JOIN_SECONDS = 300
 
 
-class Job(NamedTuple):
+@dataclass(frozen=True)
+class Job:
     """This process's place in a job of `count` processes."""
 
     coordinator: str

@@ -144,9 +144,11 @@ def place_state(
     return (state if base is None else state.replace(frozen=base)), shardings
 
 
-def compile_step(task: Task, config: RunConfig, tx: Any, shardings: TrainState, arguments: tuple[Any, ...]) -> Any:
+def compile_step(
+    task: Task, config: RunConfig, tx: Any, shardings: TrainState, arguments: tuple[Any, ...]
+) -> Any:
     """The compiled step, and its floating-point operations: two a multiply–accumulate of products and convolutions."""
-    mesh = shardings.step.mesh
+    mesh = jax.tree.leaves(shardings)[0].mesh
     jitted = jax.jit(
         make_train_step(task, config, tx),
         in_shardings=(shardings, batch_sharding(mesh), replicated(mesh)),

@@ -83,6 +83,6 @@ def _accumulated(
         shapes = jax.eval_shape(gradients, params, frozen, first[0], step, first[1])
         zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
         total, _ = jax.lax.scan(add, zeros, (batches, keys))
-        return jax.tree.map(lambda x: x / parts, total)  # type: ignore[no-any-return]
+        return jax.tree.map(lambda x: x / parts, total)
 
     return accumulate

@@ -19,7 +19,8 @@ Batch = dict[str, Any]
 Metrics = dict[str, Array]
 
 
-class Share(NamedTuple):
+@dataclass(frozen=True)
+class Share:
     """Which rows of every batch this process loads: block `index` of `count` equal ones."""
 
     index: int = 0
