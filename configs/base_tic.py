@@ -5,17 +5,22 @@
 Published ladder: lmbda = 0.0018, 0.0035, 0.0067, 0.013, one run each:
     … --config.rate.lmbda='(0.0035,)' --workdir=runs/base_tic_0035
 
-`configs/base_tic.py:small` is a TIC that two CPU cores can train; `configs/base_tic.py:smoke` runs a few steps.
+Variants: `:small` is a TIC that two CPU cores can train; `:gpu` computes the transforms in bfloat16 (state, norms
+and the entropy path stay float32); `:smoke` runs a few steps on the included photos, in seconds.
 """
 
 import ml_collections
 
+from icm_jax.data.samples import SAMPLE_FOLDER
+
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
-    """The published recipe; "small" and "smoke" shorten it."""
+    """The published recipe; "small" and "smoke" shorten it, "gpu" computes in bfloat16."""
     config = ml_collections.ConfigDict()
     config.name = "tic-base"
+    config.task = "base_codec"
     config.seed = 42
+    config.trainable = (".*",)
     config.init_from = ""  # workdir of another run or a codec folder of this model, to start from its weights
     config.model = {
         "name": "tic",
@@ -29,7 +34,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         "latent_gain": 1.0,
         "init": "uniform",
     }
-    config.rate = {"lmbda": (0.0067,), "first_quality": 1}
+    config.rate = {"lmbda": (0.0067,), "first_quality": 1, "order": (), "decoder": "noise"}
     config.data = {"folder": "", "crop": 256, "batch_size": 12, "threads": 2}
     config.optim = {
         "optimizer": "adam",
@@ -43,9 +48,13 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         "clip_norm": 1.0,
         "aux_learning_rate": 1e-3,
         "ema_decay": 0.0,
+        "accumulate": 1,
+        "skip_not_finite": 0,
     }
-    config.checkpoint = {"every_steps": 2000, "keep": 2}
-    config.log = {"every_steps": 100}
+    config.mesh = {"fsdp": 1, "rules": (), "min_size": 4096}
+    config.compute = {"dtypes": (), "remat": (), "matmul": ""}
+    config.checkpoint = {"every_steps": 2000, "keep": 2, "best": "", "best_mode": "min"}
+    config.log = {"every_steps": 100, "validate_steps": 0, "profile": ()}
     config.eval = {"folder": "", "limit": 0}
     if variant == "small":
         config.model.update(
@@ -69,11 +78,14 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
             decay_start=0.5,
             ema_decay=0.999,
         )
+    elif variant == "gpu":
+        config.compute.dtypes = (("g_[as]/.*kernel", "bfloat16"),)
+        config.data.threads = 16
     elif variant == "smoke":
         config.model.update(
             N=16, M=16, depths=(1, 1, 1, 2), hyper_depths=(1, 1), heads=(2, 2, 2, 2), hyper_heads=(2, 2)
         )
-        config.data.update(crop=64, batch_size=2, threads=1)
+        config.data.update(folder=str(SAMPLE_FOLDER), crop=64, batch_size=8, threads=1)
         config.optim.total_steps = 4
         config.checkpoint.every_steps = 2
         config.log.every_steps = 1

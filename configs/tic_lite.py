@@ -12,12 +12,16 @@ Then the same family with twice the channels of y, from where the first run ende
 
 import ml_collections
 
+from icm_jax.data.samples import SAMPLE_FOLDER
+
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """The recipe; "wide" trains it on with more channels, "smoke" shortens the family to seconds."""
     config = ml_collections.ConfigDict()
     config.name = "tic-lite"
+    config.task = "base_codec"
     config.seed = 42
+    config.trainable = (".*",)
     config.init_from = ""  # workdir of another run or a codec folder of this model, to start from its weights
     config.model = {
         "name": "tic",
@@ -30,7 +34,12 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         "latent_gain": 8.0,
         "init": "lecun",
     }
-    config.rate = {"lmbda": (0.0009, 0.0018, 0.0035, 0.0067, 0.013, 0.025), "first_quality": 1}
+    config.rate = {
+        "lmbda": (0.0009, 0.0018, 0.0035, 0.0067, 0.013, 0.025),
+        "first_quality": 1,
+        "order": (),
+        "decoder": "noise",
+    }
     config.data = {"folder": "", "crop": 128, "batch_size": 4, "threads": 1}
     config.optim = {
         "optimizer": "muon",
@@ -43,9 +52,13 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         "clip_norm": 1.0,
         "aux_learning_rate": 1e-3,
         "ema_decay": 0.999,
+        "accumulate": 1,
+        "skip_not_finite": 0,
     }
-    config.checkpoint = {"every_steps": 2000, "keep": 2}
-    config.log = {"every_steps": 200}
+    config.mesh = {"fsdp": 1, "rules": (), "min_size": 4096}
+    config.compute = {"dtypes": (), "remat": (), "matmul": ""}
+    config.checkpoint = {"every_steps": 2000, "keep": 2, "best": "", "best_mode": "min"}
+    config.log = {"every_steps": 200, "validate_steps": 0, "profile": ()}
     config.eval = {"folder": "", "limit": 0}
     if variant == "wide":
         config.model.update(M=192, widths=(32, 64, 96))
@@ -59,7 +72,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     if variant == "smoke":
         config.rate.lmbda = (0.0018, 0.0067)
         config.model.update(N=16, M=16, widths=(16, 16, 16), depths=(1, 1, 1, 1))
-        config.data.crop = 64
+        config.data.update(folder=str(SAMPLE_FOLDER), crop=64, batch_size=8)
         config.optim.total_steps = 4
         config.checkpoint.every_steps = 2
         config.log.every_steps = 1

@@ -58,7 +58,7 @@ def train(raw_config: ml_collections.ConfigDict, workdir: str | Path) -> TrainSt
         remember_config(raw_config, workdir)
 
     # --- Parameters, optimiser, and where they live ----------------------------------------------------------------
-    key = jax.random.key(config.seed)
+    key = jax.jit(lambda: jax.random.key(config.seed), out_shardings=replicated(mesh))()
     tx = optimizer(config.optim)
     state, shardings = place_state(task, config, tx, mesh, workdir)
     speed = Speed(task.batch_size)
@@ -184,16 +184,17 @@ def validate(
 
 
 def evaluated_params(config: RunConfig, state: TrainState) -> Any:
-    """What is evaluated and exported: the average when one is kept, and the frozen rest."""
-    return paths.merge(state.average if config.optim.ema_decay else state.params, state.frozen)
+    """What is evaluated and exported, whole on every process: the average when one is kept, and the frozen rest."""
+    params = paths.merge(state.average if config.optim.ema_decay else state.params, state.frozen)
+    if jax.process_count() == 1:
+        return params
+    mesh = jax.tree.leaves(params)[0].sharding.mesh
+    return jax.jit(lambda tree: tree, out_shardings=replicated(mesh))(params)
 
 
 def finish(task: Task, config: RunConfig, state: TrainState, workdir: Path) -> None:
-    """Exports and evaluates on the main process, once all parameters are there."""
+    """Exports and evaluates on the main process."""
     params = evaluated_params(config, state)
-    if jax.process_count() > 1:
-        mesh = jax.tree.leaves(params)[0].sharding.mesh
-        params = jax.jit(lambda tree: tree, out_shardings=replicated(mesh))(params)
     if not is_main():
         return
     facts = {

@@ -28,10 +28,10 @@ def photos(tmp_path_factory):
     return folder
 
 
-def smoke_config(name: str, photos, optimizer: str = "adam") -> ml_collections.ConfigDict:
+def smoke_config(name: str, photos) -> ml_collections.ConfigDict:
     config = importlib.import_module(f"configs.{name}").get_config("smoke")
-    config.data.folder = str(photos)
-    config.optim.optimizer = optimizer  # Adam compiles faster; one test takes each config's own
+    config.data.folder, config.data.batch_size = str(photos), 2
+    config.optim.optimizer = "adam"  # compiles faster; one test takes each config's own
     return config
 
 
@@ -39,9 +39,9 @@ def leaves(tree) -> list[np.ndarray]:
     return [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
 
 
-@pytest.mark.parametrize(("name", "optimizer"), [("tic_lite", "muon"), ("base_tic", "adam")])
-def test_smoke_run_trains_and_exports_working_codecs(name, optimizer, photos, tmp_path) -> None:
-    config = smoke_config(name, photos, optimizer)
+@pytest.mark.parametrize("name", ["tic_lite", "base_tic"])
+def test_smoke_run_trains_and_exports_working_codecs(name, photos, tmp_path) -> None:
+    config = importlib.import_module(f"configs.{name}").get_config("smoke")
     config.eval.folder, config.eval.limit = str(photos), 1
     state = loop.train(config, tmp_path)
     assert int(state.step) == config.optim.total_steps

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,9 @@ ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "tests/train/toy.py", "--config=tests/train/toy_config.py"]
 
 
-def start(workdir: Path, *options: str, devices: int = 1, **variables: str) -> subprocess.Popen[str]:
+def start(
+    workdir: Path, *options: str, devices: int = 1, command: list[str] = COMMAND, **variables: str
+) -> subprocess.Popen[str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("ICM_", "SLURM_"))}
     environment = clean | {
         "PYTHONPATH": str(ROOT),
@@ -25,7 +28,7 @@ def start(workdir: Path, *options: str, devices: int = 1, **variables: str) -> s
         **variables,
     }
     return subprocess.Popen(
-        [*COMMAND, f"--workdir={workdir}", *options],
+        [*command, f"--workdir={workdir}", *options],
         cwd=ROOT,
         env=environment,
         stdout=subprocess.PIPE,
@@ -39,19 +42,19 @@ def finish(process: subprocess.Popen[str], seconds: float = 240) -> str:
     return output
 
 
-def run(workdir: Path, *options: str, devices: int = 1, **variables: str) -> str:
-    process = start(workdir, *options, devices=devices, **variables)
-    output = finish(process)
+def run(workdir: Path, *options: str, **how: Any) -> str:
+    process = start(workdir, *options, **how)
+    output = finish(process, 600)
     assert process.returncode == 0, output
     return output
 
 
-def start_job(workdir: Path, count: int, *options: str, **variables: str) -> list[subprocess.Popen[str]]:
+def start_job(workdir: Path, count: int, *options: str, **how: Any) -> list[subprocess.Popen[str]]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     job = {"ICM_COORDINATOR": f"127.0.0.1:{port}", "ICM_NUM_PROCESSES": str(count)}
-    return [start(workdir, *options, **job, ICM_PROCESS_ID=str(i), **variables) for i in range(count)]
+    return [start(workdir, *options, **job, ICM_PROCESS_ID=str(i), **how) for i in range(count)]
 
 
 def losses(workdir: Path) -> list[float]:
@@ -151,6 +154,17 @@ def test_dead_worker_ends_the_job(tmp_path) -> None:
     assert job[0].returncode != 0 and time.monotonic() - begin < 60
     assert "process" in output
     finish(job[1])
+
+
+@pytest.mark.slow
+def test_smoke_config_on_one_device_eight_and_two_processes(tmp_path) -> None:
+    smoke = [sys.executable, "-m", "icm_jax.main", "--config=configs/base_tic.py:smoke"]
+    run(tmp_path / "one", command=smoke)
+    run(tmp_path / "eight", "--config.mesh.fsdp=4", devices=8, command=smoke)
+    outputs = [finish(process, 600) for process in start_job(tmp_path / "two", 2, command=smoke)]
+    assert all("2 process(es)" in output for output in outputs[:1]), outputs
+    for other in ("eight", "two"):
+        np.testing.assert_allclose(losses(tmp_path / other), losses(tmp_path / "one"), rtol=1e-3)
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="mounting a small disk needs root")

@@ -8,6 +8,7 @@ import io
 import json
 from dataclasses import dataclass
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from PIL import Image
 from icm_jax.errors import IcmError
 
 MANIFEST = "manifest.json"
+SAMPLE_FOLDER = Path(__file__).parent  # a folder of photos like any other, for short trainings
 
 
 @dataclass(frozen=True)
