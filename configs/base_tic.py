@@ -12,16 +12,13 @@ and the entropy path stay float32); `:smoke` runs a few steps on the included ph
 import ml_collections
 
 from icm_jax.data.samples import SAMPLE_FOLDER
+from icm_jax.train.registry import default_config
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """The published recipe; "small" and "smoke" shorten it, "gpu" computes in bfloat16."""
-    config = ml_collections.ConfigDict()
+    config = default_config("base_codec")
     config.name = "tic-base"
-    config.task = "base_codec"
-    config.seed = 42
-    config.trainable = (".*",)
-    config.init_from = ""  # workdir of another run or a codec folder of this model, to start from its weights
     config.model = {
         "name": "tic",
         "N": 128,
@@ -34,28 +31,16 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         "latent_gain": 1.0,
         "init": "uniform",
     }
-    config.rate = {"lmbda": (0.0067,), "first_quality": 1, "order": (), "decoder": "noise"}
-    config.data = {"folder": "", "crop": 256, "batch_size": 12, "threads": 2}
-    config.optim = {
-        "optimizer": "adam",
-        "learning_rate": 1e-4,
-        "total_steps": 690_000,  # 400 epochs of 20,745 photos
-        "warmup_steps": 0,
-        "schedule": "milestones",
-        "milestones": (0.5, 0.75),
-        "decay_start": 0.0,
-        "final_fraction": 0.02,
-        "clip_norm": 1.0,
-        "aux_learning_rate": 1e-3,
-        "ema_decay": 0.0,
-        "accumulate": 1,
-        "skip_not_finite": 0,
-    }
-    config.mesh = {"fsdp": 1, "rules": (), "min_size": 4096}
-    config.compute = {"dtypes": (), "remat": (), "matmul": ""}
-    config.checkpoint = {"every_steps": 2000, "keep": 2, "best": "", "best_mode": "min"}
-    config.log = {"every_steps": 100, "validate_steps": 0, "profile": ()}
-    config.eval = {"folder": "", "limit": 0}
+    config.rate.lmbda = (0.0067,)
+    config.data.update(crop=256, batch_size=12)
+    config.optim.update(
+        learning_rate=1e-4,
+        total_steps=690_000,  # 400 epochs of 20,745 photos
+        schedule="milestones",
+        milestones=(0.5, 0.75),
+    )
+    config.checkpoint.every_steps = 2000
+    config.log.every_steps = 100
     if variant == "small":
         config.model.update(
             N=64,

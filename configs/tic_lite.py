@@ -13,16 +13,13 @@ Then the same family with twice the channels of y, from where the first run ende
 import ml_collections
 
 from icm_jax.data.samples import SAMPLE_FOLDER
+from icm_jax.train.registry import default_config
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """The recipe; "wide" trains it on with more channels, "smoke" shortens the family to seconds."""
-    config = ml_collections.ConfigDict()
+    config = default_config("base_codec")
     config.name = "tic-lite"
-    config.task = "base_codec"
-    config.seed = 42
-    config.trainable = (".*",)
-    config.init_from = ""  # workdir of another run or a codec folder of this model, to start from its weights
     config.model = {
         "name": "tic",
         "N": 64,
@@ -34,40 +31,26 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         "latent_gain": 8.0,
         "init": "lecun",
     }
-    config.rate = {
-        "lmbda": (0.0009, 0.0018, 0.0035, 0.0067, 0.013, 0.025),
-        "first_quality": 1,
-        "order": (),
-        "decoder": "noise",
-    }
-    config.data = {"folder": "", "crop": 128, "batch_size": 4, "threads": 1}
-    config.optim = {
-        "optimizer": "muon",
-        "learning_rate": 2e-3,
-        "total_steps": 60_000,
-        "warmup_steps": 300,
-        "schedule": "cosine",
-        "decay_start": 0.4,  # constant until there
-        "final_fraction": 0.02,
-        "clip_norm": 1.0,
-        "aux_learning_rate": 1e-3,
-        "ema_decay": 0.999,
-        "accumulate": 1,
-        "skip_not_finite": 0,
-    }
-    config.mesh = {"fsdp": 1, "rules": (), "min_size": 4096}
-    config.compute = {"dtypes": (), "remat": (), "matmul": ""}
-    config.checkpoint = {"every_steps": 2000, "keep": 2, "best": "", "best_mode": "min"}
-    config.log = {"every_steps": 200, "validate_steps": 0, "profile": ()}
-    config.eval = {"folder": "", "limit": 0}
+    config.rate.lmbda = (0.0009, 0.0018, 0.0035, 0.0067, 0.013, 0.025)
+    config.data.update(crop=128, batch_size=4, threads=1)
+    config.optim.update(
+        optimizer="muon",
+        learning_rate=2e-3,
+        total_steps=60_000,
+        warmup_steps=300,
+        schedule="cosine",
+        decay_start=0.4,  # constant until there
+        ema_decay=0.999,
+    )
+    config.checkpoint.every_steps = 2000
+    config.log.every_steps = 200
     if variant == "wide":
         config.model.update(M=192, widths=(32, 64, 96))
-        config.rate = {
-            "lmbda": (0.0009, 0.0018, 0.0035, 0.007, 0.015, 0.035),
-            "first_quality": 1,
-            "order": (0, 3, 4, 5, 1, 3, 4, 5, 2, 3, 4, 5),  # what more channels are for: the upper rates
-            "decoder": "rounded",
-        }
+        config.rate.update(
+            lmbda=(0.0009, 0.0018, 0.0035, 0.007, 0.015, 0.035),
+            order=(0, 3, 4, 5, 1, 3, 4, 5, 2, 3, 4, 5),  # what more channels are for: the upper rates
+            decoder="rounded",
+        )
         config.optim.update(learning_rate=1.5e-3, total_steps=40_000)
     if variant == "smoke":
         config.rate.lmbda = (0.0018, 0.0067)

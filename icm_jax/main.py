@@ -43,7 +43,18 @@ def main(argv: list[str]) -> None:
 def run() -> None:
     """Console entry point."""
     flags.mark_flags_as_required(["config", "workdir"])
-    app.run(main)
+    app.run(main, flags_parser=_parse_flags)
+
+
+def _parse_flags(argv: list[str]) -> list[str]:
+    """Flags of a command line; a key that the config does not have is one line and not a traceback."""
+    try:
+        return flags.FLAGS(argv)  # type: ignore[no-any-return]
+    except (AttributeError, KeyError, TypeError) as error:
+        keys = ", ".join(arg.split("=")[0] for arg in argv if arg.startswith("--config."))
+        sys.exit(f"icm: one of {keys} is no key of this config, or its value has another type ({error})")
+    except flags.Error as error:
+        sys.exit(f"icm: {error}; --help lists the options")
 
 
 if __name__ == "__main__":

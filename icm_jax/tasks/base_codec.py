@@ -24,7 +24,7 @@ from icm_jax.models.tic import Latents
 from icm_jax.models.widen import widen
 from icm_jax.pretrained import store
 from icm_jax.train.checkpoint import averaged_params
-from icm_jax.train.config import RunConfig, section
+from icm_jax.train.config import RunConfig
 from icm_jax.train.evaluation import EvalConfig, evaluate
 from icm_jax.train.export import export
 from icm_jax.train.task import Batch, Metrics, Params, Pictures, Share, Task
@@ -72,11 +72,11 @@ class CropConfig:
             raise IcmError(f"data.batch_size={self.batch_size} must be at least 1")
 
 
-SECTIONS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
+SECTIONS: dict[str, Callable[..., Any]] = {
     "model": model_spec,
-    "rate": partial(section, "rate", RateConfig),
-    "data": partial(section, "data", CropConfig),
-    "eval": partial(section, "eval", EvalConfig),
+    "rate": RateConfig,
+    "data": CropConfig,
+    "eval": EvalConfig,
 }
 
 

@@ -22,6 +22,15 @@ def cross_entropy(logits: Float[Array, "b h w c"], label: Int[Array, "b h w"]) -
     return _mean_where(nats, valid)
 
 
+def balanced_cross_entropy(logits: Float[Array, "b h w 2"], label: Int[Array, "b h w"]) -> Float[Array, ""]:
+    """Softmax cross-entropy of two classes, each weighted by the share of the other in the batch: saliency of InvPT.
+
+    Divided by the number of valid pixels, not by the sum of their weights.
+    """
+    margin = logits[..., 1] - logits[..., 0]
+    return balanced_binary_cross_entropy(margin, label)
+
+
 def balanced_binary_cross_entropy(
     logits: Float[Array, "b h w"], label: Float[Array, "b h w"], positive_weight: float | None = None
 ) -> Float[Array, ""]:

@@ -1,5 +1,6 @@
 """The tasks by name, and how a whole config becomes a task and the engine's settings."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -7,20 +8,30 @@ import ml_collections
 
 from icm_jax.errors import IcmError
 from icm_jax.tasks import base_codec
-from icm_jax.train.config import PLAIN, SECTIONS, RunConfig, plain_values, refuse_unknown, run_config
+from icm_jax.train.config import PLAIN, SECTIONS, RunConfig, plain_values, refuse_unknown, run_config, section
 from icm_jax.train.task import Task
 
 
 class TaskEntry(NamedTuple):
-    """A task's own config sections and the function that builds it from them, by keyword, and the run's config."""
+    """A task's own config sections and the function that builds it from them, by keyword, and the run's config.
 
-    sections: Mapping[str, Callable[[Mapping[str, Any]], Any]]
+    A section is a dataclass, read strictly by its fields, or a function of the section's values.
+    """
+
+    sections: Mapping[str, Callable[..., Any]]
     build: Callable[..., Task]
 
 
 TASKS: dict[str, TaskEntry] = {
     "base_codec": TaskEntry(base_codec.SECTIONS, base_codec.base_codec),
 }
+
+
+def default_config(task: str) -> ml_collections.ConfigDict:
+    """A config of a task with every key at its default, so that each can be changed on the command line."""
+    sections = {**SECTIONS, **_entry(task).sections}
+    values = {name: _defaults(make) for name, make in sections.items() if dataclasses.is_dataclass(make)}
+    return ml_collections.ConfigDict({**PLAIN, "task": task, **values})
 
 
 def parse(config: ml_collections.ConfigDict) -> tuple[RunConfig, Task]:
@@ -30,11 +41,22 @@ def parse(config: ml_collections.ConfigDict) -> tuple[RunConfig, Task]:
         IcmError: unknown task, section or key (with the nearest valid one), or an impossible value.
     """
     values = plain_values(config)
-    name = values.get("task", "base_codec")
-    if name not in TASKS:
-        raise IcmError(f"task={name!r} is unknown; choose one of {', '.join(TASKS)}")
-    entry = TASKS[name]
+    entry = _entry(values.get("task", "base_codec"))
     refuse_unknown("config", values, {*SECTIONS, *PLAIN, "task", *entry.sections})
     run = run_config(values)
-    own = {key: read(values.get(key, {})) for key, read in entry.sections.items()}
+    own = {key: _read(key, make, values.get(key, {})) for key, make in entry.sections.items()}
     return run, entry.build(run, **own)
+
+
+def _entry(task: str) -> TaskEntry:
+    if task not in TASKS:
+        raise IcmError(f"task={task!r} is unknown; choose one of {', '.join(TASKS)}")
+    return TASKS[task]
+
+
+def _read(name: str, make: Callable[..., Any], values: Mapping[str, Any]) -> Any:
+    return section(name, make, values) if dataclasses.is_dataclass(make) else make(values)
+
+
+def _defaults(section_class: Any) -> dict[str, Any]:
+    return {field.name: field.default for field in dataclasses.fields(section_class) if field.init}

@@ -6,7 +6,6 @@ python tests/train/toy.py --config=tests/train/toy_config.py --workdir=W
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ import ml_collections
 import numpy as np
 
 from icm_jax.train import registry
-from icm_jax.train.config import section
 from icm_jax.train.task import Pictures, Share, Task
 
 FEATURES = 16
@@ -89,25 +87,17 @@ def leaves(tree: Any) -> list[tuple[Any, np.ndarray]]:
     return [(path, np.asarray(leaf)) for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]]
 
 
-registry.TASKS["toy"] = registry.TaskEntry({"toy": partial(section, "toy", ToyConfig)}, toy)
+registry.TASKS["toy"] = registry.TaskEntry({"toy": ToyConfig}, toy)
 
 
-def toy_config(**sections: dict[str, Any]) -> ml_collections.ConfigDict:
+def toy_config(**sections: Any) -> ml_collections.ConfigDict:
     """A config of 20 steps with the given sections merged in."""
-    values: dict[str, Any] = {
-        "task": "toy",
-        "seed": 1,
-        "trainable": (".*",),
-        "toy": {},
-        "optim": {"total_steps": 20, "learning_rate": 0.01, "ema_decay": 0.9},
-        "mesh": {},
-        "compute": {},
-        "checkpoint": {"every_steps": 5},
-        "log": {"every_steps": 5},
-    }
-    for name, value in sections.items():
-        values[name] = {**values[name], **value} if isinstance(value, dict) else value
-    return ml_collections.ConfigDict(values)
+    config = registry.default_config("toy")
+    config.update(seed=1, optim={"total_steps": 20, "learning_rate": 0.01, "ema_decay": 0.9})
+    config.update(checkpoint={"every_steps": 5}, log={"every_steps": 5})
+    with config.ignore_type(), config.unlocked():
+        config.update(**sections)
+    return config
 
 
 if __name__ == "__main__":
