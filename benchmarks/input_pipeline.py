@@ -41,7 +41,7 @@ def main() -> None:
     raw.data.update(folder=options.folder, crop=options.crop, batch_size=options.batch)
     config, task = parse(raw)
     mesh, tx = make_mesh(config.mesh), optimizer(config.optim)
-    state, shardings = loop.place_state(task, config, tx, mesh, loop.Path("/nonexistent"))
+    state, shardings = loop.place_state(task, config, tx, mesh)
     batch = jax.device_put(next(batches), batch_sharding(mesh))
     key = jax.random.key(0)
     step, _ = loop.compile_step(task, config, tx, shardings, (state, batch, key))

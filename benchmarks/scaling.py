@@ -63,7 +63,7 @@ def compile_one(config_name: str, fsdp: int) -> dict[str, object]:
     raw.mesh.fsdp = fsdp
     config, task = parse(raw)
     mesh, tx = make_mesh(config.mesh), optimizer(config.optim)
-    state, shardings = loop.place_state(task, config, tx, mesh, loop.Path("/nonexistent"))
+    state, shardings = loop.place_state(task, config, tx, mesh)
     crop = raw.data.crop
     image = np.zeros((task.batch_size, crop, crop, 3), np.uint8)
     rows = {"image": image, "id": np.zeros(task.batch_size, np.int32)}

@@ -60,7 +60,7 @@ def train(raw_config: ml_collections.ConfigDict, workdir: str | Path) -> TrainSt
     # --- Parameters, optimiser, and where they live ----------------------------------------------------------------
     key = jax.jit(lambda: jax.random.key(config.seed), out_shardings=replicated(mesh))()
     tx = optimizer(config.optim)
-    state, shardings = place_state(task, config, tx, mesh, workdir)
+    state, shardings = place_state(task, config, tx, mesh)
     speed = Speed(task.batch_size)
     with (
         closing(RunLog(workdir, config.optim.total_steps, speed)) as log,
@@ -76,6 +76,8 @@ def train(raw_config: ml_collections.ConfigDict, workdir: str | Path) -> TrainSt
         if (restored := checkpoints.restore(state, key)) is not None:
             state, key = restored
             log.say(f"continuing from step {int(state.step)}")
+        if (base := restore_base(workdir, state.frozen)) is not None:
+            state = state.replace(frozen=base)
         save_base(workdir, state.frozen)
 
         # --- Steps -------------------------------------------------------------------------------------------------
@@ -128,9 +130,7 @@ def check_batch(batch_size: int, accumulate: int) -> None:
         )
 
 
-def place_state(
-    task: Task, config: RunConfig, tx: Any, mesh: Any, workdir: Path
-) -> tuple[TrainState, TrainState]:
+def place_state(task: Task, config: RunConfig, tx: Any, mesh: Any) -> tuple[TrainState, TrainState]:
     """The state before the first step, every array made where it will live, and the tree of those places."""
     everything = task.initial_params(
         jax.random.key(config.seed, impl="rbg")
@@ -140,8 +140,7 @@ def place_state(
     abstract = jax.eval_shape(partial(initial_state, tx=tx), params, frozen)
     shardings = tree_shardings(abstract, places, mesh)
     state = jax.jit(partial(initial_state, tx=tx), out_shardings=shardings)(params, frozen)
-    base = restore_base(workdir, state.frozen)
-    return (state if base is None else state.replace(frozen=base)), shardings
+    return state, shardings
 
 
 def compile_step(
