@@ -15,6 +15,7 @@ from pathlib import Path
 from icm_jax.errors import IcmError
 from weights_convert.golden_all_in_one import check_all_in_one
 from weights_convert.golden_bd import check_bd
+from weights_convert.golden_detection import check_d2_resnet_fpn, check_detection_e2e, check_detection_ops
 from weights_convert.golden_dora_icm import DORA_ICM_KINDS
 from weights_convert.golden_file import GoldenError, Row, failure
 from weights_convert.golden_losses import check_losses
@@ -69,6 +70,10 @@ RECOGNIZER_KINDS: dict[str, Checker] = {
     "vgg19": check_vgg,
     "espnetv2": check_espnet_v2,
     "u2netp": check_u2netp,
+    "d2_resnet": check_d2_resnet_fpn,
+    "d2_resnet50": check_d2_resnet_fpn,
+    "detection_ops": check_detection_ops,
+    "detection_e2e": check_detection_e2e,
 }
 KINDS: dict[str, Checker] = {
     "tic_small": check_tic,

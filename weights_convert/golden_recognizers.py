@@ -6,6 +6,7 @@ picture. Taps are stored as [c, h, w] or sampled: every s-th row and column, s =
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +141,16 @@ def run(
     network: nn.Module, params: Mapping[str, Any], preprocessing: Preprocessing, image: np.ndarray
 ) -> dict[str, Array]:
     """All taps of a picture [h, w, 3], which keeps its size."""
-    return _apply(network, preprocessing, params, image[None] / np.float32(255))
+    with jax.default_matmul_precision("highest"):  # a GPU would else multiply with mantissas of 10 bits
+        return _forward(network, preprocessing, params, image[None] / np.float32(255))
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _forward(
+    network: nn.Module, preprocessing: Preprocessing, params: Mapping[str, Any], image: Array
+) -> dict[str, Array]:
+    taps: dict[str, Array] = network.apply({"params": params}, preprocessing.normalise(image))
+    return taps
 
 
 def compare_taps(file: GoldenFile, case: str, names: Mapping[str, str], taps: Taps) -> None:
@@ -166,18 +176,3 @@ def sampled(tap: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         return tap
     step = max(-(-size // stored) for size, stored in zip(tap.shape[1:], shape[1:], strict=True))
     return tap[:, ::step, ::step]
-
-
-def _forward(
-    network: nn.Module, preprocessing: Preprocessing, params: Mapping[str, Any], image: Array
-) -> dict[str, Array]:
-    taps: dict[str, Array] = network.apply({"params": params}, preprocessing.normalise(image))
-    return taps
-
-
-def _apply(
-    network: nn.Module, preprocessing: Preprocessing, params: Mapping[str, Any], image: np.ndarray
-) -> dict[str, Array]:
-    # A GPU would otherwise multiply float32 matrices with 10-bit mantissas.
-    with jax.default_matmul_precision("highest"):
-        return jax.jit(_forward, static_argnums=(0, 1))(network, preprocessing, params, image)

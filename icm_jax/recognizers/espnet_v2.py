@@ -12,7 +12,7 @@ from jax import Array
 from jaxtyping import Float
 
 from icm_jax.layers.resize import bilinear_corners, mean_pooled
-from icm_jax.recognizers.layers import Conv, ConvNorm, FrozenBatchNorm, PReLU
+from icm_jax.recognizers.layers import Conv, ConvNorm, FrozenBatchNorm, PReLU, map_size
 from icm_jax.recognizers.preprocessing import Preprocessing, Squash
 
 PREPROCESSING = Preprocessing(Squash(384))
@@ -112,11 +112,11 @@ class PyramidPool(nn.Module):
         scales = []
         for k, scale in enumerate(SCALES):
             stage = Conv(PYRAMID, 3, groups=PYRAMID, name=f"stages{k}")
-            size = tuple(max(SMALLEST, math.ceil(side * scale)) for side in x.shape[1:3])
+            height, width = (max(SMALLEST, math.ceil(side * scale)) for side in map_size(x))
             if scale > 1:
-                y = mean_pooled(stage(bilinear_corners(x, size)), x.shape[1:3])
+                y = mean_pooled(stage(bilinear_corners(x, (height, width))), map_size(x))
             elif scale < 1:
-                y = bilinear_corners(stage(mean_pooled(x, size)), x.shape[1:3])
+                y = bilinear_corners(stage(mean_pooled(x, (height, width))), map_size(x))
             else:
                 y = stage(x)
             scales.append(y)
@@ -157,11 +157,11 @@ class ESPNetV2(nn.Module):
         x = taps["bu_dec_l1"] = PyramidPool(DECODER[0], name="bu_dec_l1")(skips.pop())
         for n, skip in enumerate(reversed(skips), 2):
             merged = taps[f"merge_enc_dec_l{n}"] = Merge(x.shape[-1], name=f"merge_enc_dec_l{n}")(skip)
-            x = NormAct(name=f"bu_br_l{n}")(bilinear_corners(x, skip.shape[1:3]) + merged)
+            x = NormAct(name=f"bu_br_l{n}")(bilinear_corners(x, map_size(skip)) + merged)
             last = n > len(DECODER)
             width = self.classes if last else DECODER[n - 1]
             x = taps[f"bu_dec_l{n}"] = PyramidPool(width, last, name=f"bu_dec_l{n}")(x)
-        taps["logits"] = bilinear_corners(x, image.shape[1:3])
+        taps["logits"] = bilinear_corners(x, map_size(image))
         return taps
 
 

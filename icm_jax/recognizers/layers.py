@@ -87,6 +87,12 @@ class PReLU(nn.Module):
         return jnp.where(x > 0, x, alpha * x)
 
 
+def map_size(x: Float[Array, "b h w c"]) -> tuple[int, int]:
+    """(height, width)."""
+    height, width = x.shape[1:3]
+    return height, width
+
+
 def max_pool(x: Float[Array, "b h w c"], window: int, stride: int, pad: int = 0) -> Float[Array, "b hs ws c"]:
     """Maxima of windows; what lies outside counts as -inf."""
     return nn.max_pool(x, (window, window), (stride, stride), ((pad, pad), (pad, pad)))

@@ -10,7 +10,7 @@ from jax import Array
 from jaxtyping import Float
 
 from icm_jax.layers.resize import bilinear
-from icm_jax.recognizers.layers import Conv
+from icm_jax.recognizers.layers import Conv, map_size
 from icm_jax.recognizers.preprocessing import Preprocessing, Squash
 
 PREPROCESSING = Preprocessing(Squash(320), by_maximum=True)
@@ -56,7 +56,7 @@ class U2NetP(nn.Module):
             outputs[n] = x
         for n in range(1, 7):
             taps[f"side{n}"] = Conv(1, 3, use_bias=True, name=f"side{n}")(outputs[n])
-        size = taps["side1"].shape[1:3]
+        size = map_size(taps["side1"])
         sides = jnp.concatenate([bilinear(taps[f"side{n}"], size) for n in range(1, 7)], -1)
         taps["saliency"] = Conv(1, 1, use_bias=True, name="outconv")(sides)
         return taps
@@ -72,7 +72,7 @@ def saliency_map(logits: Float[Array, "b h w 1"]) -> Float[Array, "b h w"]:
 
 def halve(x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 c"]:
     """2×2 maxima; the last row and column of an odd size stand alone."""
-    height, width = x.shape[1:3]
+    height, width = map_size(x)
     return nn.max_pool(x, (2, 2), (2, 2), ((0, height % 2), (0, width % 2)))
 
 
@@ -82,4 +82,4 @@ def _unit(x: Array, features: int, dilation: int, name: str) -> Array:
 
 def _joined(deep: Array, skip: Array) -> Array:
     """The deeper map, brought to the size of its partner, in front of it."""
-    return jnp.concatenate([bilinear(deep, (skip.shape[1], skip.shape[2])), skip], -1)
+    return jnp.concatenate([bilinear(deep, map_size(skip)), skip], -1)

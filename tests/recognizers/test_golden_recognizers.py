@@ -20,7 +20,7 @@ def failures(path: Path) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("name", ["tv_resnet_small"])
+@pytest.mark.parametrize("name", ["tv_resnet_small", "d2_resnet_fpn_small", "detection_ops", "detection_e2e"])
 def test_small_networks_are_the_reference(name: str):
     assert failures(EMBEDDED / f"{name}.npz") == []
 
@@ -32,7 +32,9 @@ def test_vgg_is_the_reference(name: str):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["mobilenet_v2", "tv_resnet50_full", "espnetv2", "u2netp"])
+@pytest.mark.parametrize(
+    "name", ["mobilenet_v2", "tv_resnet50_full", "d2_resnet50_fpn_full", "espnetv2", "u2netp"]
+)
 def test_full_networks_are_the_reference(name: str):
     path = SHARED / f"{name}.npz"
     if not path.exists():
@@ -40,11 +42,21 @@ def test_full_networks_are_the_reference(name: str):
     assert failures(path) == []
 
 
-@pytest.mark.parametrize(("array", "by"), [("layer2", 0.1), ("checksum", 1e-3), ("logits", 0.1)])
-def test_one_wrong_element_is_seen(tmp_path: Path, array: str, by: float):
-    with np.load(EMBEDDED / "tv_resnet_small.npz") as archive:
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("tv_resnet_small", {"layer2": 0.1, "checksum": 1e-3, "logits": 0.1}),
+        (
+            "detection_ops",
+            {"nms_keep_0.5": 1, "roialign_P14_sr0_aligned": 1e-3, "level_d2": 1, "cell_tv_64": 1},
+        ),
+    ],
+)
+def test_one_wrong_element_is_seen(tmp_path: Path, name: str, changes: dict[str, float]):
+    with np.load(EMBEDDED / f"{name}.npz") as archive:
         arrays = dict(archive)
-    arrays[array] = arrays[array].copy()
-    arrays[array].flat[-1] += by
-    np.savez(tmp_path / "tv_resnet_small.npz", **arrays)
-    assert {row.array for row in check_file(tmp_path / "tv_resnet_small.npz") if not row.passed} == {array}
+    for array, by in changes.items():
+        arrays[array] = arrays[array].copy()
+        arrays[array].flat[-1] += by
+    np.savez(tmp_path / f"{name}.npz", **arrays)
+    assert {row.array for row in check_file(tmp_path / f"{name}.npz") if not row.passed} == set(changes)

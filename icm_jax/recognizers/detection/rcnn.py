@@ -1,0 +1,30 @@
+"""Faster R-CNN (Ren et al., NeurIPS 2015) and Mask R-CNN (He et al., ICCV 2017) on ResNet and pyramid."""
+
+from flax import linen as nn
+from jax import Array
+from jaxtyping import Float
+
+from icm_jax.recognizers.detection.heads import Heads
+from icm_jax.recognizers.detection.spec import DetectorSpec
+from icm_jax.recognizers.fpn import ResNetFPN
+from icm_jax.recognizers.layers import map_size
+
+
+class RCNN(nn.Module):
+    """A detector. Called, it gives the backbone's taps, which losses compare; `detect` goes on to the boxes."""
+
+    spec: DetectorSpec = DetectorSpec()
+
+    def setup(self) -> None:
+        self.backbone = ResNetFPN(self.spec.body, self.spec.channels)
+        self.heads = Heads(self.spec)
+
+    def __call__(self, x: Float[Array, "b h w 3"]) -> dict[str, Array]:
+        """The ResNet's layers and p2 … p6 of a normalised and padded image."""
+        taps: dict[str, Array] = self.backbone(x)
+        return taps
+
+    def detect(self, x: Float[Array, "b h w 3"], sizes: Float[Array, "b 2"]) -> dict[str, Array]:
+        """Detections in normalised images of `sizes` before padding; see `Heads`."""
+        found: dict[str, Array] = self.heads(self.backbone(x), map_size(x), sizes)
+        return found
