@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from weights_convert.golden_decoders import check_decoder, check_preliminary
+from weights_convert.golden_dense_tasks import check_dense_tasks
 from weights_convert.golden_eva02 import check_eva02, check_large_block
 from weights_convert.golden_evc import check_dual_prior, check_tables
 from weights_convert.golden_file import Row
@@ -22,4 +24,8 @@ DORA_ICM_KINDS: dict[str, Callable[[Path], list[Row]]] = {
     "dora_eva": check_eva_adapters,
     "evc_dual_prior": check_dual_prior,
     "evc_tables": check_tables,
+    "prelim_decoder": check_preliminary,
+    "decoder_single": check_decoder,
+    "decoder_multitask": check_decoder,
+    "losses_metrics": check_dense_tasks,
 }

@@ -1,4 +1,4 @@
-"""Root mean square errors of depth maps."""
+"""Errors of depth maps: root mean squares, and errors over the true depth."""
 
 from dataclasses import dataclass
 from typing import NamedTuple, Self
@@ -15,22 +15,27 @@ class DepthScore(NamedTuple):
 
     `log_rmse` is that of natural logarithms. `rmse_image_mean` is the mean of the RMSEs of single images,
     which older work prints: images with few valid pixels weigh as much as others.
+    `abs_rel` and `sq_rel` are means of |error| / depth and of error² / depth (metres).
     """
 
     rmse: float
     log_rmse: float
     rmse_image_mean: float
+    abs_rel: float
+    sq_rel: float
 
 
 @dataclass(frozen=True)
 class Depth:
-    """Sums of squared errors over valid pixels, and of the RMSE over images that have any."""
+    """Sums of errors over valid pixels, and of the RMSE over images that have any."""
 
     pixels: int = 0
     squares: float = 0.0
     log_squares: float = 0.0
     images: int = 0
     image_rmse: float = 0.0
+    relative: float = 0.0
+    squares_relative: float = 0.0
 
     @classmethod
     def empty(cls) -> Self:
@@ -44,11 +49,13 @@ class Depth:
             valid = (truth != IGNORE) & (truth != 0)
             d_hat = np.maximum(predicted[valid].astype(np.float64), MIN_DEPTH_METRES)
             d = truth[valid].astype(np.float64)
-            squares = float(((d_hat - d) ** 2).sum())
+            error = np.abs(d_hat - d)
+            squares = float((error**2).sum())
             log_squares = float(((np.log(d_hat) - np.log(d)) ** 2).sum())
             if d.size:
                 rmse = float(np.sqrt(squares / d.size))
-                total = total.merge(type(self)(d.size, squares, log_squares, 1, rmse))
+                relative = (float((error / d).sum()), float((error**2 / d).sum()))
+                total = total.merge(type(self)(d.size, squares, log_squares, 1, rmse, *relative))
         return total
 
     def merge(self, other: Self) -> Self:
@@ -58,13 +65,17 @@ class Depth:
             self.log_squares + other.log_squares,
             self.images + other.images,
             self.image_rmse + other.image_rmse,
+            self.relative + other.relative,
+            self.squares_relative + other.squares_relative,
         )
 
     def compute(self) -> DepthScore:
         if not self.pixels:
-            return DepthScore(*[float("nan")] * 3)
+            return DepthScore(*[float("nan")] * 5)
         return DepthScore(
             rmse=float(np.sqrt(self.squares / self.pixels)),
             log_rmse=float(np.sqrt(self.log_squares / self.pixels)),
             rmse_image_mean=self.image_rmse / self.images,
+            abs_rel=self.relative / self.pixels,
+            sq_rel=self.squares_relative / self.pixels,
         )

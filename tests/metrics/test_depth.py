@@ -11,6 +11,8 @@ def test_pixels_of_the_set_against_images():
     assert score.rmse == pytest.approx(np.sqrt(4 / 5))
     assert score.rmse_image_mean == pytest.approx((0 + 2) / 2)
     assert score.log_rmse == pytest.approx(np.sqrt(np.log(2) ** 2 / 5))
+    assert score.abs_rel == pytest.approx((2 / 2) / 5)
+    assert score.sq_rel == pytest.approx((4 / 2) / 5)
 
 
 def test_negative_predictions_are_lifted_before_the_logarithm():
