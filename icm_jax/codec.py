@@ -19,6 +19,9 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from icm_jax import pretrained
+from icm_jax.adapters import store as adapter_store
+from icm_jax.adapters.registry import adapted
+from icm_jax.adapters.store import StoredAdapter
 from icm_jax.bitstream import container
 from icm_jax.bitstream.container import Alignment, Header, Section, Stream
 from icm_jax.bitstream.errors import WrongAdapter, WrongCodec
@@ -58,38 +61,72 @@ class Inspection(NamedTuple):
 
 
 class Codec:
-    """A trained codec: compresses and decompresses images of any size, with nothing to prepare or to remember."""
+    """A trained codec: compresses and decompresses images of any size, with nothing to prepare or to remember.
 
-    def __init__(self, stored: StoredCodec) -> None:
+    With an adapter it codes for a machine's task. Without one it is the codec for people, bit for bit.
+    """
+
+    def __init__(self, stored: StoredCodec, adapter: StoredAdapter | None = None) -> None:
         self._stored = stored if stored.hash else store.with_hash(stored)
         self._coding = coding_of(stored.spec)
+        self._adapter = adapter
+        variables: Mapping[str, Any] = {"params": self._stored.params}
+        if adapter is not None:
+            adapter.refuse_other_base(self._stored)
+            variables = adapted(self._stored.params, adapter.variables)
+        self._network = programs.Network(stored.spec, variables, adapter.spec if adapter else None)
 
     @classmethod
-    def load(cls, name_or_folder: str | Path, quality: int | None = None) -> "Codec":
+    def load(
+        cls,
+        name_or_folder: str | Path,
+        quality: int | None = None,
+        adapter: str | Path | StoredAdapter | None = None,
+    ) -> "Codec":
         """Loads an included codec by name ("tic-lite", optionally a quality) or any codec folder.
 
+        Args:
+            adapter: an adapter file to put on it.
+
         Raises:
-            IcmError: no such codec or quality, missing or damaged files, weights that do not match their hash.
+            IcmError: no such codec or quality, missing or damaged files, weights that do not match their hash, or
+                an adapter of another base.
         """
-        if _is_folder(name_or_folder):
-            if quality is not None:
-                raise IcmError(
-                    f"{name_or_folder} is one codec; quality={quality} applies to included codecs only"
-                )
-            return cls(store.load(name_or_folder))
-        return cls(store.load(pretrained.folder(str(name_or_folder), quality)))
+        if not _is_folder(name_or_folder):
+            return cls(store.load(pretrained.folder(str(name_or_folder), quality))).with_adapter(adapter)
+        if quality is not None:
+            raise IcmError(
+                f"{name_or_folder} is one codec; quality={quality} applies to included codecs only"
+            )
+        return cls(store.load(name_or_folder)).with_adapter(adapter)
 
     @classmethod
-    def for_stream(cls, data: bytes, name_or_folder: str | Path | None = None) -> "Codec":
+    def for_stream(
+        cls,
+        data: bytes,
+        name_or_folder: str | Path | None = None,
+        adapter: str | Path | StoredAdapter | None = None,
+    ) -> "Codec":
         """The codec a stream names, at the stream's quality, or a given one.
 
         Raises:
             IcmError: the stream names a codec that is not included and none is given.
         """
         if name_or_folder is not None and _is_folder(name_or_folder):
-            return cls.load(name_or_folder)
+            return cls.load(name_or_folder, adapter=adapter)
         header = container.read_header(data)
-        return cls.load(name_or_folder or header.codec_id, header.quality)
+        return cls.load(name_or_folder or header.codec_id, header.quality, adapter)
+
+    def with_adapter(self, adapter: str | Path | StoredAdapter | None) -> "Codec":
+        """The same base, shared in memory, with another adapter or none.
+
+        Compiled programs are shared by adapters of one specification.
+
+        Raises:
+            IcmError: a missing or damaged file, or an adapter of another base.
+        """
+        loaded = adapter_store.load(adapter) if isinstance(adapter, (str, Path)) else adapter
+        return Codec(self._stored, loaded)
 
     def save(self, folder: str | Path) -> None:
         """Writes the codec as a folder: JSON specification, safetensors weights, integer tables, hash."""
@@ -120,6 +157,16 @@ class Codec:
         """Specification, weights and tables."""
         return self._stored
 
+    @property
+    def adapter(self) -> StoredAdapter | None:
+        """What steers the codec, if anything."""
+        return self._adapter
+
+    @property
+    def pictures(self) -> tuple[str, ...]:
+        """Names of the pictures that a stream decodes to; empty for an adapter that decodes to features."""
+        return self._adapter.spec.pictures if self._adapter else ("image",)
+
     @cached_property
     def _params64(self) -> Any:
         return programs.double_precision(
@@ -136,7 +183,7 @@ class Codec:
         """Compresses one image of any size from 1×1 up.
 
         Args:
-            image: RGB.
+            image: RGB, and a fourth channel for an adapter that takes a map beside the image.
             alignment: "grid", or the published codecs' "pad256" and "resize256".
             metadata: stored with the stream as JSON.
             scale_precision: "float32" guards the stream for decoders without float64, at a few per cent of bytes.
@@ -159,16 +206,34 @@ class Codec:
         return list(self._compress_all(images, alignment, None, "float64", threads))
 
     def decompress(self, data: bytes) -> UInt8[np.ndarray, "h w 3"]:
-        """Decodes a stream to the image.
+        """Decodes a stream to the image; with an adapter of several pictures, to the one they share.
 
         Raises:
-            StreamError: damaged, truncated, of another codec, or symbols that differ from the encoder's.
+            StreamError: damaged, truncated, of another codec or adapter, or symbols that differ from the encoder's.
         """
-        stream, canvas = self._open(data)
-        y_hat = self._read(stream, canvas).y_hat
-        return self._crop(
-            programs.synthesise(self._stored.spec, self._stored.params, y_hat, canvas)[0], canvas
-        )
+        return next(iter(self.decompress_pictures(data).values()))
+
+    def decompress_pictures(self, data: bytes) -> dict[str, UInt8[np.ndarray, "h w 3"]]:
+        """Decodes a stream, once, to all its pictures by name; see `pictures`."""
+        if not self.pictures:
+            raise IcmError(
+                f"adapter {self._adapter_label()} decodes to features, not to an image; use `features`"
+            )
+        decoded, canvas = self._decode(data)
+        parts = np.split(self._crop(decoded, canvas), len(self.pictures), axis=-1)
+        return dict(zip(self.pictures, parts, strict=True))
+
+    def features(self, data: bytes) -> Float[np.ndarray, "h w c"]:
+        """Decodes a stream to the features of a recognition network, those that cover the image.
+
+        Raises:
+            IcmError: the codec has no adapter that makes any.
+        """
+        if self.pictures:
+            raise IcmError(f"adapter {self._adapter_label()} decodes to an image; use `decompress`")
+        decoded, canvas = self._decode(data)
+        rows, cols = canvas.coded_grid(canvas.padded_height // len(decoded))
+        return decoded[:rows, :cols]
 
     def decompress_batch(
         self, streams: Sequence[bytes], threads: int | None = None
@@ -179,11 +244,11 @@ class Codec:
 
     def estimated_bits(self, image: UInt8[np.ndarray, "h w 3"], alignment: str = "grid") -> Estimate:
         """−log2 of the model's likelihoods of the coded latents, and where in the image they fall."""
-        canvas = _plan(image, alignment)
+        canvas = _plan(image, alignment, self._adapter.spec.input_channels if self._adapter else 3)
         latents = self._quantise([image], [canvas])
         spec = self._stored.spec
         y_bits, z_bits = programs.programs(spec).bits(
-            self._stored.params,
+            {"params": self._stored.params},
             latents.y_hat,
             latents.z_hat,
             latents.scales.astype(np.float32),
@@ -201,7 +266,10 @@ class Codec:
         return Estimate(bits, bits / (canvas.height * canvas.width), bit_map.astype(np.float32))
 
     def inspect(self, data: bytes) -> Inspection:
-        """Header, bytes of every section, bits of every channel and the cost of the guard."""
+        """Header, bytes of every section, bits of every channel and the cost of the guard.
+
+        Symbols say nothing of pictures, so any adapter's stream can be inspected.
+        """
         stream, canvas = self._open(data)
         symbols = self._read(stream, canvas).symbols[0]
         z_bits, y_bits = self._coding.symbol_bits(self._stored, symbols)
@@ -224,7 +292,8 @@ class Codec:
         precision: Precision,
         threads: int | None = None,
     ) -> Iterator[bytes]:
-        canvases = [_plan(image, alignment) for image in images]
+        channels = self._adapter.spec.input_channels if self._adapter else 3
+        canvases = [_plan(image, alignment, channels) for image in images]
         extra = [_metadata_section(metadata)] if metadata else []
         with ThreadPoolExecutor(threads or _default_threads()) as pool:
             pending: list[Future[bytes]] = []
@@ -238,14 +307,17 @@ class Codec:
     def _quantise(self, images: Sequence[np.ndarray], canvases: Sequence[Canvas]) -> Quantised:
         stored, canvas = self._stored, canvases[0]
         pixels = np.stack([_place(image, own) for image, own in zip(images, canvases, strict=True)])
-        y = programs.analyse(stored.spec, stored.params, pixels, canvas)
-        return self._coding.quantise(stored, self._params64, y, canvases)
+        y = programs.analyse(self._network, pixels, canvas)
+        z = programs.hyper_analyse(self._network, y)
+        return self._coding.quantise(stored, self._params64, y, z, canvases)
 
     def _pack(self, symbols: Any, canvas: Canvas, extra: list[Section], precision: Precision) -> bytes:
         sections, symbol_hash = self._coding.write(self._stored, symbols, precision)
         header = Header(
             codec_id=self.name,
-            codec_hash=bytes.fromhex(self.hash)[:HASH_BYTES],
+            codec_hash=_short(self.hash),
+            adapter_id=self._adapter.name if self._adapter else "",
+            adapter_hash=_short(self._adapter.hash) if self._adapter else NO_HASH,
             width=canvas.width,
             height=canvas.height,
             padded_width=canvas.padded_width,
@@ -260,13 +332,24 @@ class Codec:
     def _open(self, data: bytes) -> tuple[Stream, Canvas]:
         stream = container.unpack(data)
         header = stream.header
-        own = bytes.fromhex(self.hash)[:HASH_BYTES]
+        own = _short(self.hash)
         if header.codec_hash != own:
             raise WrongCodec(f"{header.codec_id} {header.codec_hash.hex()}", f"{self.name} {own.hex()}")
-        if header.adapter_hash != NO_HASH:
-            raise WrongAdapter(f"{header.adapter_id} {header.adapter_hash.hex()}", "none")
         sizes = (header.height, header.width, header.padded_height, header.padded_width)
         return stream, from_header(*sizes, header.alignment)
+
+    def _decode(self, data: bytes) -> tuple[np.ndarray, Canvas]:
+        """What the networks make of a stream, on its whole canvas."""
+        stream, canvas = self._open(data)
+        header = stream.header
+        if header.adapter_hash != (_short(self._adapter.hash) if self._adapter else NO_HASH):
+            needed = f"{header.adapter_id} {header.adapter_hash.hex()}" if header.adapter_id else "none"
+            raise WrongAdapter(needed, self._adapter_label())
+        y_hat = self._read(stream, canvas).y_hat
+        return programs.synthesise(self._network, y_hat, canvas)[0], canvas
+
+    def _adapter_label(self) -> str:
+        return f"{self._adapter.name} {_short(self._adapter.hash).hex()}" if self._adapter else "none"
 
     def _read(self, stream: Stream, canvas: Canvas) -> Quantised:
         header = stream.header
@@ -280,9 +363,14 @@ class Codec:
         return pixels[: canvas.height, : canvas.width]
 
 
-def _plan(image: np.ndarray, alignment: str) -> Canvas:
-    height, width, _ = _checked(image).shape
+def _plan(image: np.ndarray, alignment: str, channels: int) -> Canvas:
+    height, width, _ = _checked(image, channels).shape
     return plan(height, width, alignment)
+
+
+def _short(digest: str) -> bytes:
+    """What streams carry of a hash."""
+    return bytes.fromhex(digest)[:HASH_BYTES]
 
 
 def _place(image: np.ndarray, canvas: Canvas) -> np.ndarray:
@@ -291,16 +379,16 @@ def _place(image: np.ndarray, canvas: Canvas) -> np.ndarray:
     return pad(image, canvas)
 
 
-def _checked(image: np.ndarray) -> np.ndarray:
+def _checked(image: np.ndarray, channels: int) -> np.ndarray:
     if (
         not isinstance(image, np.ndarray)
         or image.dtype != np.uint8
         or image.ndim != 3
-        or image.shape[-1] != 3
+        or image.shape[-1] != channels
     ):
         found = f"{getattr(image, 'dtype', type(image).__name__)} {getattr(image, 'shape', '')}"
         raise IcmError(
-            f"image is {found}, expected uint8 [height, width, 3]; read files with icm_jax.data.image_io"
+            f"image is {found}, expected uint8 [height, width, {channels}]; read files with icm_jax.data.image_io"
         )
     return image
 

@@ -140,7 +140,8 @@ def test_float32_decoder_reads_streams_guarded_for_it(monkeypatch) -> None:
 
     def in_float32(spec, params64, z_hat):
         params = jax.tree.map(np.float32, params64)
-        scales, means = hyperprior.programs.programs(spec).hyper_synthesise(params, z_hat.astype(np.float32))
+        hyper_synthesise = hyperprior.programs.programs(spec).hyper_synthesise
+        scales, means = hyper_synthesise({"params": params}, z_hat.astype(np.float32))
         return np.asarray(scales, np.float64), np.asarray(means)
 
     monkeypatch.setattr(hyperprior.programs, "scales_and_means", in_float32)

@@ -70,21 +70,17 @@ def _state_dict(file: GoldenFile) -> dict[str, np.ndarray]:
     own = file.read_group("sd/")
     variant = kind == "variant"
     base = GoldenFile(weights_beside(file.path, "tic_small" if variant else "tic", words, ("", "_weights")))
-    if variant or not own:
+    if not own or (variant and _uses_extractor(own)):
         beside = weights_beside(
             file.path, "transtic_small" if variant else "transtic", words, ("", "_prompt_weights")
         )
         prompts = GoldenFile(beside).read_group("sd/")
-        # A variant takes the extractor from there, if it has one; its own file holds all else.
-        own |= {
-            k: v
-            for k, v in prompts.items()
-            if not variant or (k.startswith("g_a0_prompt.") and _uses_it(own))
-        }
+        # A variant takes the extractor from there; its own file holds all else.
+        own |= {k: v for k, v in prompts.items() if not variant or k.startswith("g_a0_prompt.")}
     return {k: v for k, v in base.read_group("sd/").items() if not is_prompt(k)} | own
 
 
-def _uses_it(own: Mapping[str, np.ndarray]) -> bool:
+def _uses_extractor(own: Mapping[str, np.ndarray]) -> bool:
     return any(name.startswith("g_a0_prompt_layers") for name in own)
 
 

@@ -57,8 +57,8 @@ class AllInOneSpec:
     head: str = "pixel_shuffle"
 
     def __post_init__(self) -> None:
-        if not self.tasks or len(set(self.tasks)) != len(self.tasks):
-            raise IcmError(f"tasks={self.tasks} must name at least one task, each once")
+        if not self.tasks or len({"shared", *self.tasks}) != len(self.tasks) + 1:
+            raise IcmError(f"tasks={self.tasks} must name at least one task, each once, and none 'shared'")
         for name, choices in (
             ("decoder_adaptor_position", tuple(DECODER_PLACES)),
             ("softmax_axis", ("task", "channel")),
@@ -77,9 +77,9 @@ class AllInOneSpec:
         return 3
 
     @property
-    def pictures(self) -> int:
+    def pictures(self) -> tuple[str, ...]:
         """The shared picture and one a task."""
-        return 1 + len(self.tasks)
+        return ("shared", *self.tasks)
 
     def build(self, base: TICSpec) -> Adapter:
         """See `AdapterSpec.build`. Fits any base."""
@@ -87,7 +87,7 @@ class AllInOneSpec:
 
 
 class AllInOneAdapter(Adapter):
-    """The adapter's two sides; the decoder gives `pictures` times three channels."""
+    """The adapter's two sides; the decoder gives three channels a picture."""
 
     spec: AllInOneSpec
 

@@ -78,9 +78,9 @@ class SfmaSpec:
         return 3
 
     @property
-    def pictures(self) -> int:
-        """One decoded picture."""
-        return 1
+    def pictures(self) -> tuple[str, ...]:
+        """One picture."""
+        return ("image",)
 
     def build(self, base: TICSpec) -> Adapter:
         """See `AdapterSpec.build`. Fits any base."""

@@ -89,7 +89,8 @@ class WrongAdapter(StreamError):
         self.loaded = loaded
 
     def __str__(self) -> str:
-        return f"the file needs adapter {self.needed}, you loaded {self.loaded}; load the adapter it needs"
+        remedy = "decode it without one" if self.needed == "none" else "load the adapter it needs"
+        return f"the file needs adapter {self.needed}, you loaded {self.loaded}; {remedy}"
 
 
 class SymbolMismatch(StreamError):

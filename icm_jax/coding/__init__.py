@@ -7,7 +7,7 @@ import numpy as np
 
 from icm_jax.bitstream.container import Section
 from icm_jax.canvas import Canvas
-from icm_jax.coding import context, hyperprior
+from icm_jax.coding import context, dual_spatial, hyperprior
 from icm_jax.coding.latents import Quantised
 from icm_jax.models.registry import ModelSpec, model_name
 from icm_jax.pretrained.store import StoredCodec
@@ -18,7 +18,9 @@ class Coding(Protocol):
 
     SCALE_PATH: tuple[str, ...]
 
-    def quantise(self, codec: StoredCodec, params64: dict, y: Any, canvases: Sequence[Canvas]) -> Quantised:
+    def quantise(
+        self, codec: StoredCodec, params64: dict, y: Any, z: np.ndarray, canvases: Sequence[Canvas]
+    ) -> Quantised:
         """Latents of a batch -> symbols."""
 
     def write(
@@ -44,6 +46,7 @@ class Coding(Protocol):
 CODINGS: dict[str, Coding] = {
     "tic": hyperprior,
     "tic-original": context,
+    "dora-icm": dual_spatial,
 }
 
 

@@ -87,14 +87,18 @@ class CellGuard(Protocol):
 
 
 def quantise(
-    codec: StoredCodec, params64: dict, y: Float[Array, "b hy wy m"], canvases: Sequence[Canvas]
+    codec: StoredCodec,
+    params64: dict,
+    y: Float[Array, "b hy wy m"],
+    z: Float[np.ndarray, "b hz wz n"],
+    canvases: Sequence[Canvas],
 ) -> Quantised:
     """Rounds the latents of a batch of images that share the size of their canvas, wave after wave.
 
     Latents outside an image's coded part take the most likely value, symbol 0, here as in the decoder.
     """
     spec = _spec(codec)
-    z_symbols, z_hat = latents.quantise_z(codec, y, canvases)
+    z_symbols, z_hat = latents.quantise_z(codec, z, canvases)
     values = np.asarray(y, np.float64)
     y_symbols = np.zeros(y.shape, np.int32)
     coded = latents.only_coded(np.ones((*y.shape[:3], 1), np.int32), canvases, spec.y_stride)
@@ -203,7 +207,9 @@ def _walk(
     host = jax.devices("cpu")[0]
     with programs.enable_x64(True), jax.default_device(host):
         params64 = jax.device_put(params64, host)
-        params = np.asarray(programs.programs(spec).hyper_synthesise(params64, z_hat.astype(np.float64)))
+        params = np.asarray(
+            programs.programs(spec).hyper_synthesise({"params": params64}, z_hat.astype(np.float64))
+        )
         batch, height, width = params.shape[:3]
         shape = (batch, height, width, spec.M)
         out = Walked(*(np.zeros(shape, dtype) for dtype in (np.float64, np.float64, np.float64, np.int32)))

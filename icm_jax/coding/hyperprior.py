@@ -36,14 +36,18 @@ class Symbols(NamedTuple):
 
 
 def quantise(
-    codec: StoredCodec, params64: dict, y: Float[Array, "b hy wy m"], canvases: Sequence[Canvas]
+    codec: StoredCodec,
+    params64: dict,
+    y: Float[Array, "b hy wy m"],
+    z: Float[np.ndarray, "b hz wz n"],
+    canvases: Sequence[Canvas],
 ) -> Quantised:
     """Rounds the latents of a batch of images that share the size of their canvas.
 
     Latents outside an image's coded part take the most likely value, symbol 0, here as in the decoder.
     """
     spec = codec.spec
-    z_symbols, z_hat = latents.quantise_z(codec, y, canvases)
+    z_symbols, z_hat = latents.quantise_z(codec, z, canvases)
     scales, means = programs.scales_and_means(spec, params64, z_hat)
     y_symbols = latents.only_coded(latents.rounded(np.asarray(y) - means), canvases, spec.y_stride)
     symbols = []

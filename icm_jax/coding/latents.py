@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from jax import Array
 from jaxtyping import Float, Float64, Int32
 
 from icm_jax.bitstream import rans
@@ -16,7 +15,6 @@ from icm_jax.bitstream.errors import DamagedSection
 from icm_jax.bitstream.tables import CdfTables
 from icm_jax.canvas import Canvas
 from icm_jax.errors import IcmError
-from icm_jax.models import programs
 from icm_jax.pretrained.store import StoredCodec
 
 SYMBOL_LIMIT = (
@@ -38,10 +36,9 @@ class Quantised(NamedTuple):
 
 
 def quantise_z(
-    codec: StoredCodec, y: Float[Array, "b hy wy m"], canvases: Sequence[Canvas]
+    codec: StoredCodec, z: Float[np.ndarray, "b hz wz n"], canvases: Sequence[Canvas]
 ) -> tuple[Int32[np.ndarray, "b hz wz n"], Float[np.ndarray, "b hz wz n"]]:
-    """Symbols of z and z_hat for the latents of a batch; what no image covers has symbol 0."""
-    z = np.asarray(programs.programs(codec.spec).hyper_analyse(codec.params, y))
+    """Symbols of z and z_hat of a batch; what no image covers has symbol 0."""
     symbols = only_coded(rounded(z - _medians(codec)), canvases, codec.spec.z_stride)
     return symbols, symbols + _medians(codec)
 
@@ -141,4 +138,6 @@ def z_bits(codec: StoredCodec, z: Int32[np.ndarray, "hz wz n"]) -> Float64[np.nd
 
 
 def _medians(codec: StoredCodec) -> np.ndarray:
-    return np.asarray(codec.params["z_prior"]["quantiles"])[:, 0, 1]
+    """What z is rounded around: 0 under a prior without quantiles."""
+    quantiles = codec.params["z_prior"].get("quantiles", np.zeros((1, 1, 3), np.float32))
+    return np.asarray(quantiles)[:, 0, 1]

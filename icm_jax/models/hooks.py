@@ -76,8 +76,11 @@ class AdapterSpec(Protocol):
         """Channels of x: 3, and one a map that the encoder gets beside the image."""
 
     @property
-    def pictures(self) -> int:
-        """Pictures that are decoded; 0: features instead."""
+    def pictures(self) -> tuple[str, ...]:
+        """Names of the decoded pictures, the one for all purposes first; none: features are decoded instead."""
+
+    def __hash__(self) -> int:
+        """Specifications are frozen; programs are kept by them."""
 
     def build(self, base: Any) -> Adapter:
         """The Flax module for a base of this specification.

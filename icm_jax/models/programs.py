@@ -4,9 +4,10 @@
     hyper       z_hat                      ─► scales f64, means f32   float64, host CPU: decides every table index
     synthesise  y_hat                      ─► uint8 [b, H, W, 3]      float32, default device
 
-Weights are arguments, never constants, so two rates or two adapted codecs run the same program.
+Weights are arguments, never constants, so two rates, or two adapters of one specification, run the same program.
 """
 
+from collections.abc import Mapping
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -19,14 +20,23 @@ from jaxtyping import Float, UInt8
 from icm_jax.canvas import Canvas, tiles
 from icm_jax.entropy import gaussian
 from icm_jax.layers.resize import bilinear
+from icm_jax.models.hooks import AdapterSpec
 from icm_jax.models.registry import ModelSpec, build
 
 # A context manager of the public API since JAX 0.8; older releases have it under `experimental`.
 enable_x64: Any = getattr(jax if hasattr(jax, "enable_x64") else jax.experimental, "enable_x64")  # noqa: B009
 
 
+class Network(NamedTuple):
+    """A codec's networks with their weights; `variables` holds Flax collections, "params" and those of an adapter."""
+
+    spec: ModelSpec
+    variables: Mapping[str, Any]
+    adapter: AdapterSpec | None = None
+
+
 class Programs(NamedTuple):
-    """Jitted steps of one specification."""
+    """Jitted steps of one specification, each called with the variables first."""
 
     analyse: Any
     hyper_analyse: Any
@@ -36,23 +46,24 @@ class Programs(NamedTuple):
 
 
 @lru_cache(maxsize=16)
-def programs(spec: ModelSpec) -> Programs:
+def programs(spec: ModelSpec, adapter: AdapterSpec | None = None) -> Programs:
     """The jitted steps of a specification; jit itself keeps one executable a canvas size."""
-    model = build(spec)
+    model = build(spec, adapter)
+    features = adapter is not None and not adapter.pictures
 
     def run(method: str) -> Any:
-        return lambda params, *args: model.apply({"params": params}, *args, method=method)
+        return lambda variables, *args: model.apply(variables, *args, method=method)
 
-    def analyse(params: Any, pixels: UInt8[Array, "b h w 3"]) -> Float[Array, "b hy wy m"]:
-        return run("analyse")(params, pixels.astype(jnp.float32) / 255.0)
+    def analyse(variables: Any, pixels: UInt8[Array, "b h w c"]) -> Float[Array, "b hy wy m"]:
+        return run("analyse")(variables, pixels.astype(jnp.float32) / 255.0)
 
-    def synthesise(params: Any, y_hat: Float[Array, "b hy wy m"]) -> UInt8[Array, "b h w 3"]:
-        x_hat = run("synthesise")(params, y_hat)
-        return jnp.round(jnp.clip(x_hat, 0.0, 1.0) * 255.0).astype(jnp.uint8)
+    def synthesise(variables: Any, y_hat: Float[Array, "b hy wy m"]) -> Array:
+        x_hat = run("synthesise")(variables, y_hat)
+        return x_hat if features else jnp.round(jnp.clip(x_hat, 0.0, 1.0) * 255.0).astype(jnp.uint8)
 
-    def bits(params: Any, y_hat: Array, z_hat: Array, scales: Array, means: Array) -> tuple[Array, Array]:
+    def bits(variables: Any, y_hat: Array, z_hat: Array, scales: Array, means: Array) -> tuple[Array, Array]:
         y_bits = -jnp.log2(gaussian.likelihood(y_hat, scales, means))
-        return y_bits, -jnp.log2(run("z_likelihoods")(params, z_hat))
+        return y_bits, -jnp.log2(run("z_likelihoods")(variables, z_hat))
 
     jitted = (analyse, run("hyper_analyse"), run("hyper_synthesise"), synthesise, bits)
     return Programs(*(jax.jit(function) for function in jitted))
@@ -71,34 +82,42 @@ def scales_and_means(spec: ModelSpec, params64: Any, z_hat: np.ndarray) -> tuple
     """
     host = jax.devices("cpu")[0]
     with enable_x64(True), jax.default_device(host):
-        scales, means = programs(spec).hyper_synthesise(params64, z_hat.astype(np.float64))
+        scales, means = programs(spec).hyper_synthesise({"params": params64}, z_hat.astype(np.float64))
         return np.asarray(scales), np.asarray(means).astype(np.float32)
 
 
-def analyse(spec: ModelSpec, params: Any, pixels: np.ndarray, canvas: Canvas) -> Array:
-    """y of a batch of padded images uint8 [b, H, W, 3]; large canvases tile by tile, with bounded memory."""
-    program = programs(spec).analyse
+def analyse(network: Network, pixels: UInt8[np.ndarray, "b h w c"], canvas: Canvas) -> Array:
+    """y of a batch of padded images; large canvases tile by tile, with bounded memory."""
+    program = programs(network.spec, network.adapter).analyse
     if not canvas.tiled:
-        return program(params, pixels)
-    stride = spec.y_stride
-    y = np.empty((len(pixels), *canvas.grid(stride), spec.M), np.float32)
+        return program(network.variables, pixels)
+    stride = network.spec.y_stride
+    y = np.empty((len(pixels), *canvas.grid(stride), network.spec.M), np.float32)
     for tile in tiles(canvas):
-        part = np.asarray(program(params, pixels[:, *tile.window(1)]))
+        part = np.asarray(program(network.variables, pixels[:, *tile.window(1)]))
         y[:, *tile.kept(stride)] = part[:, *tile.kept_inside(stride)]
     return jnp.asarray(y)
 
 
-def synthesise(spec: ModelSpec, params: Any, y_hat: np.ndarray, canvas: Canvas) -> np.ndarray:
-    """uint8 images [b, H, W, 3] of a canvas from y_hat; large canvases tile by tile."""
-    program = programs(spec).synthesise
+def hyper_analyse(network: Network, y: Float[Array, "b hy wy m"]) -> Float[np.ndarray, "b hz wz n"]:
+    """z of a batch of latents, never tiled."""
+    return np.asarray(programs(network.spec, network.adapter).hyper_analyse(network.variables, y))
+
+
+def synthesise(network: Network, y_hat: Float[np.ndarray, "b hy wy m"], canvas: Canvas) -> np.ndarray:
+    """uint8 pictures [b, H, W, 3·pictures] of a canvas, or float32 features; large canvases tile by tile."""
+    program = programs(network.spec, network.adapter).synthesise
     if not canvas.tiled:
-        return np.asarray(program(params, y_hat))
-    stride = spec.y_stride
-    pixels = np.empty((len(y_hat), canvas.padded_height, canvas.padded_width, 3), np.uint8)
+        return np.asarray(program(network.variables, y_hat))
+    stride, whole = network.spec.y_stride, np.empty(0)
     for tile in tiles(canvas):
-        part = np.asarray(program(params, y_hat[:, *tile.window(stride)]))
-        pixels[:, *tile.kept(1)] = part[:, *tile.kept_inside(1)]
-    return pixels
+        latents = y_hat[:, *tile.window(stride)]
+        part = np.asarray(program(network.variables, latents))
+        out_stride = latents.shape[1] * stride // part.shape[1]  # 1 for pictures
+        if not whole.size:
+            whole = np.empty((len(y_hat), *canvas.grid(out_stride), part.shape[-1]), part.dtype)
+        whole[:, *tile.kept(out_stride)] = part[:, *tile.kept_inside(out_stride)]
+    return whole
 
 
 @partial(jax.jit, static_argnums=1)

@@ -1,27 +1,30 @@
 """The codecs by name: a literal table from a model's name to its specification and its Flax module."""
 
-import dataclasses
-import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from icm_jax import plain_values
 from icm_jax.errors import IcmError
+from icm_jax.models.dora_icm.feature_codec import feature_codec
+from icm_jax.models.dora_icm.spec import DoraICMSpec
+from icm_jax.models.hooks import AdapterSpec
 from icm_jax.models.tic import TIC, TICSpec
 from icm_jax.models.tic_original import TICOriginal, TICOriginalSpec
 
-ModelSpec = TICSpec | TICOriginalSpec
+ModelSpec = TICSpec | TICOriginalSpec | DoraICMSpec
 
 
 class Model(NamedTuple):
     """How to build a codec's networks from a saved specification."""
 
     spec: type[Any]
-    module: type[Any]
+    module: Callable[..., Any]
 
 
 MODELS: dict[str, Model] = {
     "tic": Model(TICSpec, TIC),
     "tic-original": Model(TICOriginalSpec, TICOriginal),
+    "dora-icm": Model(DoraICMSpec, feature_codec),  # what is coded are features; see `icm_jax.task_codec`
 }
 
 
@@ -30,9 +33,20 @@ def model_name(spec: ModelSpec) -> str:
     return next(name for name, model in MODELS.items() if type(spec) is model.spec)
 
 
-def build(spec: ModelSpec) -> Any:
-    """The Flax module of a specification."""
-    return MODELS[model_name(spec)].module(spec)
+def build(spec: ModelSpec, adapter: AdapterSpec | None = None) -> Any:
+    """The Flax module of a specification, with an adapter on it.
+
+    Raises:
+        IcmError: the adapter can not be put on this base.
+    """
+    module = MODELS[model_name(spec)].module
+    if adapter is None:
+        return module(spec)
+    if not isinstance(spec, TICSpec):
+        raise IcmError(
+            f"adapters are made for 'tic' models, the base is a {model_name(spec)!r}; load a 'tic' codec"
+        )
+    return module(spec, adapter.build(spec))
 
 
 def model_spec(values: Mapping[str, Any]) -> ModelSpec:
@@ -41,25 +55,12 @@ def model_spec(values: Mapping[str, Any]) -> ModelSpec:
     Raises:
         IcmError: unknown model or field, with the nearest valid one.
     """
-    values = dict(values)
-    name = values.pop("name", None)
-    if name not in MODELS:
-        raise IcmError(f"model.name={name!r} is unknown; choose one of {', '.join(MODELS)}")
-    spec = MODELS[name].spec
-    known = [field.name for field in dataclasses.fields(spec) if field.init]
-    for key in values:
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
-            raise IcmError(f"model has no field {key!r}; did you mean {near!r}? valid: {', '.join(known)}")
-    return spec(**{key: tuple(v) if isinstance(v, (list, tuple)) else v for key, v in values.items()})
+    spec: ModelSpec = plain_values.to_spec(
+        values, {name: model.spec for name, model in MODELS.items()}, "model"
+    )
+    return spec
 
 
 def spec_values(spec: ModelSpec) -> dict[str, Any]:
     """Inverse of `model_spec`: plain values that JSON can hold."""
-    fields = {
-        field.name: getattr(spec, field.name)
-        for field in dataclasses.fields(spec)
-        if field.init
-        and not (field.metadata.get("added_later") and getattr(spec, field.name) == field.default)
-    }
-    return {"name": model_name(spec)} | {k: list(v) if isinstance(v, tuple) else v for k, v in fields.items()}
+    return plain_values.to_values(spec, model_name(spec))

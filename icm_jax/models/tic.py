@@ -25,11 +25,13 @@ from icm_jax.layers.conv import Conv, Deconv
 from icm_jax.layers.dense import at_least_float32
 from icm_jax.layers.swin import SwinStack
 from icm_jax.models.hooks import NO_HOOKS, Adapter, Hooks
-from icm_jax.spec_values import ADDED_LATER
+from icm_jax.plain_values import ADDED_LATER
 
 REFERENCE_RESOLUTION = (
     256  # the size the published models were built for; small stages lost their shift there
 )
+
+
 @dataclass(frozen=True)
 class TICSpec:
     """Everything that fixes the architecture of a TIC; saved with the weights as JSON.

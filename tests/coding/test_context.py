@@ -47,8 +47,9 @@ def encoded(image: np.ndarray) -> tuple[latents.Quantised, dict]:
         "edge",
     )
     params64 = programs.double_precision({name: stored.params[name] for name in context.SCALE_PATH})
-    y = programs.analyse(SPEC, stored.params, padded[None], canvas)
-    return context.quantise(stored, params64, y, [canvas]), params64
+    network = programs.Network(SPEC, {"params": stored.params})
+    y = programs.analyse(network, padded[None], canvas)
+    return context.quantise(stored, params64, y, programs.hyper_analyse(network, y), [canvas]), params64
 
 
 def test_codings_by_model() -> None:
@@ -74,7 +75,9 @@ def test_y_hat_is_what_the_context_was_made_of() -> None:
     """The parallel evaluation on the decoded y_hat gives the means that y was rounded around: one latent."""
     written, params64 = encoded(picture(70, 90))
     with programs.enable_x64(True):
-        hyper = programs.programs(SPEC).hyper_synthesise(params64, written.z_hat.astype(np.float64))
+        hyper = programs.programs(SPEC).hyper_synthesise(
+            {"params": params64}, written.z_hat.astype(np.float64)
+        )
         y_hat = jnp.asarray(written.y_hat, jnp.float64)
         gaussians = jax.jit(partial(build(SPEC).apply, method="gaussians"))
         scales, means = gaussians({"params": params64}, hyper, y_hat)

@@ -1,0 +1,144 @@
+"""An adapter on disk: one safetensors file, the adapter's arrays alone, with a JSON record in its header.
+
+tensors   params/g_a/…, params/g_s/…, batch_stats/…                         float32
+record    format, name, task, specification, hash, hash and name of the base, metrics
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from icm_jax import paths
+from icm_jax.adapters.registry import adapter_spec, adapter_values
+from icm_jax.bitstream.header import MAX_ID_BYTES
+from icm_jax.data.image_io import write_bytes
+from icm_jax.errors import IcmError
+from icm_jax.models.hooks import AdapterSpec
+from icm_jax.pretrained.store import StoredCodec
+
+FORMAT = 1
+RECORD = "icm_adapter"  # key of the record among the file's metadata
+
+
+@dataclass(frozen=True)
+class StoredAdapter:
+    """Content of an adapter file.
+
+    Attributes:
+        name: what streams carry, at most 32 bytes.
+        task: what it was trained for.
+        variables: its Flax collections, "params" and perhaps "batch_stats".
+        base_hash, base_name: the codec it was trained on, and the only one it can be put on.
+        metrics: how good it was found to be.
+        hash: SHA-256 of specification, base and arrays, hexadecimal.
+    """
+
+    name: str
+    task: str
+    spec: AdapterSpec
+    variables: Mapping[str, Any]
+    base_hash: str
+    base_name: str = ""
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    hash: str = ""
+
+    def refuse_other_base(self, base: StoredCodec) -> None:
+        """Raises IcmError, with both hashes, unless the adapter was made for this base."""
+        if self.base_hash != base.hash:
+            raise IcmError(
+                f"adapter {self.name} was made for base {self.base_name} {self.base_hash[:16]}, this is "
+                f"{base.name} {base.hash[:16]}; load that base, or train the adapter on this one"
+            )
+
+
+def make_adapter(
+    name: str,
+    task: str,
+    spec: AdapterSpec,
+    variables: Mapping[str, Any],
+    base: StoredCodec,
+    metrics: Mapping[str, Any] | None = None,
+) -> StoredAdapter:
+    """An adapter for a base, with its hash; arrays become float32.
+
+    Raises:
+        IcmError: a name that streams can not carry, or a parameter that is not finite.
+    """
+    if not 0 < len(name.encode()) <= MAX_ID_BYTES or not name.isprintable():
+        raise IcmError(f"adapter name {name!r} must be 1 to {MAX_ID_BYTES} bytes of printable text")
+    arrays = {path: np.asarray(leaf, np.float32) for path, leaf in paths.flatten(variables).items()}
+    for path, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise IcmError(
+                f"parameter {path} of adapter {name} is not finite; train on or take an older checkpoint"
+            )
+    made = StoredAdapter(
+        name, task, spec, paths.unflatten(arrays), base.hash, f"{base.name} q{base.quality}", metrics or {}
+    )
+    return dataclasses.replace(made, hash=_content_hash(spec, base.hash, arrays))
+
+
+def save(adapter: StoredAdapter, path: str | Path) -> None:
+    """Writes an adapter file, whole or not at all."""
+    record = {
+        "format": FORMAT,
+        "name": adapter.name,
+        "task": adapter.task,
+        "adapter": adapter_values(adapter.spec),
+        "base_hash": adapter.base_hash,
+        "base_name": adapter.base_name,
+        "metrics": dict(adapter.metrics),
+        "hash": adapter.hash,
+    }
+    arrays = paths.flatten(adapter.variables)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(Path(path), safetensors.numpy.save(arrays, {RECORD: json.dumps(record)}))
+
+
+def load(path: str | Path) -> StoredAdapter:
+    """Reads an adapter file and checks its hash.
+
+    Raises:
+        IcmError: no such file, no adapter in it, damaged, or of a newer format.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise IcmError(f"{path}: no such adapter file; check the path")
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise IcmError(f"{path}: damaged adapter file ({error}); copy or export it again") from None
+    if RECORD not in metadata:
+        raise IcmError(
+            f"{path}: the weights in it are no adapter; give a file that `adapters.store.save` wrote"
+        )
+    record = json.loads(metadata[RECORD])
+    if record.get("format") != FORMAT:
+        raise IcmError(f"{path}: format {record.get('format')}, this program reads {FORMAT}; update icm-jax")
+    spec = adapter_spec(record["adapter"])
+    found = _content_hash(spec, record["base_hash"], arrays)
+    if found != record["hash"]:
+        raise IcmError(
+            f"{path}: content has hash {found[:16]}, its record says {record['hash'][:16]}; copy or export it again"
+        )
+    known = {key: record[key] for key in ("name", "task", "base_hash", "base_name", "metrics", "hash")}
+    return StoredAdapter(spec=spec, variables=paths.unflatten(arrays), **known)
+
+
+def _content_hash(spec: AdapterSpec, base_hash: str, arrays: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 over what decides how a stream is written and read."""
+    digest = hashlib.sha256(json.dumps([adapter_values(spec), base_hash], sort_keys=True).encode())
+    for name in sorted(arrays):
+        digest.update(f"{name}:{arrays[name].dtype.str}:{arrays[name].shape}".encode())
+        digest.update(np.ascontiguousarray(arrays[name]).tobytes())
+    return digest.hexdigest()
