@@ -62,21 +62,6 @@ def first_pass(height: int, width: int, channels: int) -> Bool[np.ndarray, "h w 
     return np.repeat(np.stack([even, ~even], axis=-1), channels // 2, axis=-1)
 
 
-def fold(values: np.ndarray, second: bool) -> np.ndarray:
-    """The elements of one pass, half the channels of y at every position: [..., h, w, n] -> [..., h, w, n/2]."""
-    *_, height, width, channels = values.shape
-    own = first_pass(height, width, channels) != second
-    halves = np.where(own, values, 0)
-    return halves[..., : channels // 2] + halves[..., channels // 2 :]
-
-
-def unfold(values: np.ndarray, second: bool) -> np.ndarray:
-    """Inverse of `fold`, zero where the other pass has its elements."""
-    *_, height, width, channels = values.shape
-    own = first_pass(height, width, 2 * channels) != second
-    return np.where(own, np.concatenate([values, values], axis=-1), 0)
-
-
 def gaussian_bits(residual: Float[Array, "..."], scales: Float[Array, "..."]) -> Float[Array, "..."]:
     """Bits of residuals (values minus their means) under a Gaussian; scales below 0.11 count as 0.11."""
     sigma = jnp.clip(scales, gaussian.SCALE_BOUND, MAX_SCALE)

@@ -43,8 +43,10 @@ class StoredCodec:
 
 
 def stored_dtype(path: str) -> type[np.generic]:
-    """float16 halves the file; the prior of z stays float32, its tables are cut from its far tails."""
-    return np.float32 if path.startswith("z_prior/") else np.float16
+    """float16 halves the file. Not so for the prior of z, whose tables are cut from its far tails, and for
+    running statistics, whose variances may lie beyond float16.
+    """
+    return np.float32 if path.startswith(("z_prior/", "batch_stats/")) else np.float16
 
 
 def as_stored(params: Mapping[str, Any]) -> dict[str, np.ndarray]:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from icm_jax.entropy.dual_spatial import DualSpatialPrior, Noise, first_pass, fold, gaussian_bits, unfold
+from icm_jax.entropy.dual_spatial import DualSpatialPrior, Noise, first_pass, gaussian_bits
 
 MODEL = DualSpatialPrior(4)
 
@@ -25,13 +25,6 @@ def test_each_pass_has_half_of_every_position() -> None:
     assert (first.sum(-1) == 3).all()
     assert first[0, 0].tolist() == [True] * 3 + [False] * 3
     assert first[0, 1].tolist() == [False] * 3 + [True] * 3
-
-
-def test_folding_loses_nothing() -> None:
-    values = np.random.default_rng(0).normal(size=(2, 3, 5, 6))
-    parts = [fold(values, second) for second in (False, True)]
-    assert parts[0].shape == (2, 3, 5, 3)
-    np.testing.assert_array_equal(unfold(parts[0], False) + unfold(parts[1], True), values)
 
 
 def test_the_second_pass_depends_on_the_first(params: dict, y: jax.Array) -> None:

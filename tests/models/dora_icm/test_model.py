@@ -32,7 +32,11 @@ TASK = dense_task("nyud", "normals")
 
 @pytest.fixture(scope="module")
 def model() -> tuple[dict, dict]:
-    return initial(jax.random.key(0), TINY)
+    params, batch_stats = initial(jax.random.key(0, impl="rbg"), TINY)
+    params["codec"]["h_a"]["conv2"]["bias"] = jnp.full(
+        4, 2.0
+    )  # so that z_hat is not 0, where h_s has no gradient
+    return params, batch_stats
 
 
 @pytest.fixture(scope="module")
@@ -87,12 +91,6 @@ def test_variants_of_the_ablations(images: jax.Array) -> None:
     params, output = jax.eval_shape(run)
     assert set(params) == {"backbone", "preliminary", "decoder", "tap_join"}
     assert output.prediction.shape == (2, 64, 128, 3)
-
-
-def test_tasks_share_a_backbone(model: tuple[dict, dict]) -> None:
-    backbone = model[0]["backbone"]
-    own, _ = initial(jax.random.key(1), dataclasses.replace(TINY, outputs=1), backbone)
-    assert own["backbone"] is backbone
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,87 @@
+"""DoRA-ICM models as stored codecs: everything of one task but the backbone, which tasks share.
+
+trained parameters ─► to_stored ─► StoredCodec: codec of features (its subtrees on top), adapter, preliminary, decoder,
+                                   running statistics; the hash of its backbone is in the specification
+StoredCodec, backbone ─► variables ─► DoraICM.apply
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from icm_jax import paths
+from icm_jax.entropy.bit_estimator import estimator_tables
+from icm_jax.entropy.tables import centred_scale_table, gaussian_tables
+from icm_jax.errors import IcmError
+from icm_jax.models.dora_icm import model
+from icm_jax.models.dora_icm.spec import DoraICMSpec
+from icm_jax.pretrained import store
+from icm_jax.pretrained.store import StoredCodec
+
+BESIDE_THE_CODEC = ("adapter", "preliminary", "tap_join", "decoder")
+
+
+def backbone_hash(backbone: paths.Tree) -> str:
+    """SHA-256 of the parameters of a backbone, hexadecimal."""
+    digest = hashlib.sha256()
+    for path, leaf in sorted(paths.flatten(backbone).items()):
+        array = np.ascontiguousarray(leaf, np.float32)
+        digest.update(f"{path}:{array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def to_stored(
+    name: str,
+    quality: int,
+    lmbda: float,
+    spec: DoraICMSpec,
+    params: paths.Tree,
+    batch_stats: paths.Tree,
+    training: Mapping[str, Any] | None = None,
+) -> StoredCodec:
+    """A trained model as it is stored: weights rounded, tables cut from the rounded ones, backbone left out.
+
+    Raises:
+        IcmError: a model without a codec, which has no streams.
+    """
+    if not spec.compress:
+        raise IcmError(f"{name} has no codec (compress=False); there is nothing to write streams with")
+    own = {part: params[part] for part in BESIDE_THE_CODEC if part in params}
+    stored = store.as_float32(store.as_stored({**params["codec"], **own, "batch_stats": batch_stats}))
+    return store.with_hash(
+        StoredCodec(
+            name=name,
+            quality=quality,
+            lmbda=lmbda,
+            spec=dataclasses.replace(spec, base_hash=backbone_hash(params["backbone"])),
+            params=stored,
+            z_tables=estimator_tables(stored["z_prior"]),
+            y_tables=gaussian_tables(centred_scale_table()),
+            training=dict(training or {}),
+        )
+    )
+
+
+def variables(codec: StoredCodec, backbone: paths.Tree | None = None) -> dict[str, Any]:
+    """The collections for `DoraICM.apply`; without a backbone for its decoding half alone.
+
+    Raises:
+        IcmError: the backbone is not the one that the adapters belong to.
+    """
+    spec = codec.spec
+    assert isinstance(spec, DoraICMSpec)
+    if backbone is not None and backbone_hash(backbone) != spec.base_hash:
+        raise IcmError(
+            f"{codec.name} needs the backbone {spec.base_hash[:16]}, this one is {backbone_hash(backbone)[:16]}; "
+            "load the weights it was trained on"
+        )
+    beside = {*BESIDE_THE_CODEC, "batch_stats"}
+    params = {part: codec.params[part] for part in BESIDE_THE_CODEC if part in codec.params}
+    params["codec"] = {part: tree for part, tree in codec.params.items() if part not in beside}
+    if backbone is not None:
+        params["backbone"] = backbone
+    return model.variables(spec, params, codec.params["batch_stats"])
