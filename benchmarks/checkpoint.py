@@ -54,7 +54,7 @@ def main() -> None:
         return state.replace(step=state.step + 1, params=params, average=average, opt_state=opt_state)
 
     key = jax.random.key(0, impl="rbg")
-    state = initial_state(start(key), {}, tx)
+    state = initial_state(start(key), {}, {}, tx)
     step = jax.jit(step, donate_argnums=0)
     x = jax.random.normal(key, (options.rows, WIDTH))
     state = jax.block_until_ready(step(state, x))

@@ -39,7 +39,7 @@ def main() -> None:
 
     tx = optimizer(config.optim)
     step, key = jax.jit(make_train_step(task, config, tx), donate_argnums=0), jax.random.key(0)
-    state = initial_state(jax.device_put(traverse_util.unflatten_dict(flat, sep="/")), {}, tx)
+    state = initial_state(jax.device_put(traverse_util.unflatten_dict(flat, sep="/")), {}, {}, tx)
 
     def ours() -> None:
         nonlocal state

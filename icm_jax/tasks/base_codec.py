@@ -27,7 +27,7 @@ from icm_jax.train.checkpoint import averaged_params
 from icm_jax.train.config import RunConfig
 from icm_jax.train.evaluation import EvalConfig, evaluate
 from icm_jax.train.export import export
-from icm_jax.train.task import Batch, Metrics, Params, Pictures, Share, Task
+from icm_jax.train.task import Batch, Loss, Metrics, Params, Pictures, Share, Task
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class _Codec:
         """Parameters of one rate."""
         return rate_family.fold(params, rate) if len(self.rate.lmbda) > 1 else params
 
-    def loss(self, params: Params, batch: Batch, step: Array, key: Array) -> tuple[Array, Metrics]:
+    def loss(self, params: Params, batch: Batch, step: Array, key: Array) -> Loss:
         """One λ a step, so that kernels are folded once a batch: rate order[step mod len(order)]."""
         x = batch["image"].astype(jnp.float32) / 255.0
         order = jnp.array(self.rate.order or range(len(self.rate.lmbda)))
@@ -149,7 +149,7 @@ class _Codec:
         loss = metrics.pop("loss")
         auxiliary = self.model.apply(variables, method="auxiliary_loss")
         metrics |= {"psnr": -10.0 * jnp.log10(metrics["mse"]), "rd_loss": loss, "aux_loss": auxiliary}
-        return loss + auxiliary, metrics
+        return Loss(loss + auxiliary, metrics)
 
     def batches(self, seed: int, share: Share, first: int) -> Any:
         data = self.data

@@ -2,7 +2,7 @@
 
 WORKDIR/base/                       frozen parameters, saved once
 WORKDIR/checkpoints/STEP/params     trained parameters and their average
-                        /optimizer  optimiser state, step, rejected steps
+                        /optimizer  optimiser state, running statistics, step, rejected steps
                         /rng        key of the run
                         /data       which batch comes next
                         /meta       digests of all arrays
@@ -226,7 +226,12 @@ def compare(found: dict[str, tuple[int, int]], expected: dict[str, Any]) -> None
 def _items(state: TrainState, key: Array) -> dict[str, Any]:
     return {
         "params": {"params": state.params, "average": state.average},
-        "optimizer": {"opt_state": state.opt_state, "step": state.step, "rejected": state.rejected},
+        "optimizer": {
+            "opt_state": state.opt_state,
+            "statistics": state.statistics,
+            "step": state.step,
+            "rejected": state.rejected,
+        },
         "rng": {"key": jax.random.key_data(key)},
     }
 

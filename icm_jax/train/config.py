@@ -170,7 +170,7 @@ SECTIONS: dict[str, type[Any]] = {
     "checkpoint": CheckpointConfig,
     "log": LogConfig,
 }
-PLAIN: dict[str, Any] = {"name": "run", "seed": 42, "init_from": "", "trainable": (".*",)}
+PLAIN: dict[str, Any] = {"name": "run", "seed": 42, "init_from": "", "trainable": ()}
 
 
 def run_config(values: Mapping[str, Any]) -> RunConfig:

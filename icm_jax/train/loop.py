@@ -136,10 +136,11 @@ def place_state(task: Task, config: RunConfig, tx: Any, mesh: Any) -> tuple[Trai
         jax.random.key(config.seed, impl="rbg")
     )  # rbg compiles three times as fast
     places = param_shardings(everything, mesh, config.mesh)
-    params, frozen = paths.select(everything, config.trainable, "trainable")
-    abstract = jax.eval_shape(partial(initial_state, tx=tx), params, frozen)
+    statistics, rest = paths.select(everything, task.statistics, "statistics")
+    params, frozen = paths.select(rest, config.trainable or task.trainable, "trainable")
+    abstract = jax.eval_shape(partial(initial_state, tx=tx), params, frozen, statistics)
     shardings = tree_shardings(abstract, places, mesh)
-    state = jax.jit(partial(initial_state, tx=tx), out_shardings=shardings)(params, frozen)
+    state = jax.jit(partial(initial_state, tx=tx), out_shardings=shardings)(params, frozen, statistics)
     return state, shardings
 
 
@@ -184,7 +185,8 @@ def validate(
 
 def evaluated_params(config: RunConfig, state: TrainState) -> Any:
     """What is evaluated and exported, whole on every process: the average when one is kept, and the frozen rest."""
-    params = paths.merge(state.average if config.optim.ema_decay else state.params, state.frozen)
+    trained = state.average if config.optim.ema_decay else state.params
+    params = paths.merge(trained, state.frozen, state.statistics)
     if jax.process_count() == 1:
         return params
     mesh = jax.tree.leaves(params)[0].sharding.mesh

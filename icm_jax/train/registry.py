@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import ml_collections
 
 from icm_jax.errors import IcmError
-from icm_jax.tasks import base_codec
+from icm_jax.tasks import base_codec, transfer
 from icm_jax.train.config import PLAIN, SECTIONS, RunConfig, plain_values, refuse_unknown, run_config, section
 from icm_jax.train.task import Task
 
@@ -24,6 +24,7 @@ class TaskEntry(NamedTuple):
 
 TASKS: dict[str, TaskEntry] = {
     "base_codec": TaskEntry(base_codec.SECTIONS, base_codec.base_codec),
+    "transfer": TaskEntry(transfer.SECTIONS, transfer.transfer),
 }
 
 

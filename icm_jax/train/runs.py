@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from icm_jax.errors import IcmError
+from icm_jax.evaluate.result import read_results
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def read_run(workdir: str | Path) -> RunSummary:
                     steps, values = curves.setdefault(f"{kind}/{name}", ([], []))
                     steps.append(record["step"])
                     values.append(value)
-    summary = workdir / "results" / "summary.json"
+    results = workdir / "results"
     return RunSummary(
         name="/".join(workdir.parts[-2:]),
         step=step,
@@ -63,7 +64,11 @@ def read_run(workdir: str | Path) -> RunSummary:
         train=last["train"],
         validation=last["validation"],
         curves=curves,
-        results=json.loads(summary.read_text())["points"] if summary.exists() else [],
+        results=[
+            {"bpp": point.bpp, "psnr": point.scores["psnr"]}
+            for result in (read_results([results]) if results.is_dir() else [])
+            for point in result.points
+        ],
     )
 
 

@@ -17,6 +17,7 @@ from icm_jax.train.config import RunConfig
 from icm_jax.train.state import TrainState
 from icm_jax.train.task import Batch, Metrics, Task
 
+Gradients = Callable[..., tuple[Any, tuple[Metrics, Any]]]  # -> gradients, (metrics, statistics)
 TrainStep = Callable[[TrainState, Batch, Array], tuple[TrainState, Metrics]]
 
 
@@ -30,20 +31,24 @@ def make_train_step(task: Task, config: RunConfig, tx: optax.GradientTransformat
 
     def step(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
         key = jax.random.fold_in(key, state.step)
-        grads, metrics = gradients(state.params, state.frozen, batch, state.step, key)
+        rest = paths.merge(state.frozen, state.statistics)
+        grads, (metrics, statistics) = gradients(state.params, rest, batch, state.step, key)
         metrics["grad_norm"] = optax.tree.norm(grads)
         finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics["grad_norm"])
         updates, opt_state = tx.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         decay = jnp.minimum(config.optim.ema_decay, (1.0 + state.step) / (10.0 + state.step))
         average = jax.tree.map(lambda a, p: decay * a + (1.0 - decay) * p, state.average, params)
-        taken = (params, average, opt_state)
-        kept = (state.params, state.average, state.opt_state)
-        params, average, opt_state = jax.tree.map(lambda a, b: jnp.where(finite, a, b), taken, kept)
+        taken = (params, average, opt_state, statistics)
+        kept = (state.params, state.average, state.opt_state, state.statistics)
+        params, average, opt_state, statistics = jax.tree.map(
+            lambda a, b: jnp.where(finite, a, b), taken, kept
+        )
         new = TrainState(
             step=state.step + 1,
             params=params,
             frozen=state.frozen,
+            statistics=statistics,
             average=average,
             opt_state=opt_state,
             rejected=jnp.where(finite, 0, state.rejected + 1),
@@ -53,34 +58,34 @@ def make_train_step(task: Task, config: RunConfig, tx: optax.GradientTransformat
     return step
 
 
-def _gradients(task: Task, config: RunConfig) -> Callable[..., tuple[Any, Metrics]]:
-    def loss(params: Any, frozen: Any, batch: Batch, step: Array, key: Array) -> tuple[Array, Metrics]:
-        everything = cast(paths.merge(params, frozen), config.compute.dtypes)
+def _gradients(task: Task, config: RunConfig) -> Gradients:
+    def loss(params: Any, rest: Any, batch: Batch, step: Array, key: Array) -> tuple[Array, Any]:
+        everything = cast(paths.merge(params, rest), config.compute.dtypes)
         with rematerialised(config.compute.remat):
-            value, metrics = task.loss(everything, batch, step, key)
-        return value, {"loss": value} | metrics
+            out = task.loss(everything, batch, step, key)
+        return out.value, ({"loss": out.value} | out.metrics, dict(out.statistics))
 
     return jax.grad(loss, has_aux=True)
 
 
-def _accumulated(
-    gradients: Callable[..., tuple[Any, Metrics]], parts: int
-) -> Callable[..., tuple[Any, Metrics]]:
-    """Mean gradients and metrics over `parts` equal parts of a batch, in the memory of one part."""
+def _accumulated(gradients: Gradients, parts: int) -> Gradients:
+    """Mean gradients, metrics and statistics over `parts` equal parts of a batch, in the memory of one part."""
     if parts == 1:
         return gradients
 
-    def accumulate(params: Any, frozen: Any, batch: Batch, step: Array, key: Array) -> tuple[Any, Metrics]:
+    def accumulate(
+        params: Any, rest: Any, batch: Batch, step: Array, key: Array
+    ) -> tuple[Any, tuple[Metrics, Any]]:
         def add(total: Any, part: tuple[Batch, Array]) -> tuple[Any, None]:
             rows, part_key = part
-            new = gradients(params, frozen, rows, step, part_key)
+            new = gradients(params, rest, rows, step, part_key)
             return jax.tree.map(jnp.add, total, new), None
 
         # Rows r, r + parts, …: each part takes its share from every device, so no row has to travel.
         batches = jax.tree.map(lambda x: x.reshape(-1, parts, *x.shape[1:]).swapaxes(0, 1), batch)
         keys = jax.random.split(key, parts)
         first = (jax.tree.map(lambda x: x[0], batches), keys[0])
-        shapes = jax.eval_shape(gradients, params, frozen, first[0], step, first[1])
+        shapes = jax.eval_shape(gradients, params, rest, first[0], step, first[1])
         zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
         total, _ = jax.lax.scan(add, zeros, (batches, keys))
         return jax.tree.map(lambda x: x / parts, total)

@@ -15,7 +15,7 @@ import ml_collections
 import numpy as np
 
 from icm_jax.train import registry
-from icm_jax.train.task import Pictures, Share, Task
+from icm_jax.train.task import Loss, Pictures, Share, Task
 
 FEATURES = 16
 
@@ -44,14 +44,14 @@ def toy(run: Any, toy: ToyConfig) -> Task:
             "second": {"kernel": 0.1 * jax.random.normal(b, (toy.width, 4)), "bias": jnp.zeros(4)},
         }
 
-    def loss(params: Any, batch: Any, step: Any, key: Any) -> tuple[Any, Any]:
+    def loss(params: Any, batch: Any, step: Any, key: Any) -> Loss:
         x = batch["x"] + toy.noise * jax.random.normal(key, batch["x"].shape)
         h = jnp.tanh(
             x.astype(params["first"]["kernel"].dtype) @ params["first"]["kernel"] + params["first"]["bias"]
         )
         out = h @ params["second"]["kernel"] + params["second"]["bias"]
         error = jnp.mean((out.astype(jnp.float32) - jnp.cos(batch["x"][:, :4])) ** 2)
-        return error, {"error": error}
+        return Loss(error, {"error": error})
 
     def batches(seed: int, share: Share, first: int) -> Iterator[dict[str, np.ndarray]]:
         import time
