@@ -4,6 +4,7 @@ Exit codes: 0 all done; 1 some inputs failed, the others are written; 2 nothing 
 """
 
 import argparse
+import functools
 import json
 import os
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from icm_jax import __version__
 from icm_jax.errors import IcmError
+from icm_jax.evaluate.commands import add_commands
 
 DONE, SOME_FAILED, NOTHING_DONE = 0, 1, 2
 
@@ -106,6 +108,8 @@ def _parser() -> argparse.ArgumentParser:
         "codec", metavar="CODEC", help="included codec, codec folder, or a published model: tic, tic-original"
     )
     complexity.add_argument("--json", action="store_true", help="print a record instead of a table")
+
+    add_commands(functools.partial(_command, commands))
 
     runs = _command(commands, "runs", _runs, "training runs side by side", "icm runs runs/* --plot runs.png")
     runs.add_argument("workdirs", nargs="+", metavar="WORKDIR", type=Path, help="workdirs of trainings")
@@ -218,10 +222,6 @@ def _complexity(options: argparse.Namespace) -> int:
     return DONE
 
 
-if __name__ == "__main__":
-    sys.exit(main())
-
-
 def _runs(options: argparse.Namespace) -> int:
     import dataclasses
 
@@ -235,3 +235,7 @@ def _runs(options: argparse.Namespace) -> int:
     if options.plot is not None:
         runs.plot(summaries, options.curve or ["train/loss"], options.plot)
     return DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -22,6 +22,7 @@ WEBP_METHOD = 6  # slowest, smallest
 AVIF_SPEED = 4
 AVIF_QUICK_SPEED = 6  # libavif's default: a fifth of the time, 0.1-0.3 dB worse
 JXL_EFFORT = 7  # libjxl's default
+AT_RATE = "-at-rate"  # behind the name of a codec that searches its quality for a rate
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,34 @@ class AnchorAt:
 
     def compress(self, image: np.ndarray) -> bytes:
         return self.anchor.encode(image, self.quality)
+
+    def decompress(self, data: bytes) -> np.ndarray:
+        return self.anchor.decode(data)
+
+
+@dataclass(frozen=True)
+class AnchorAtRate:
+    """An anchor that gives every image its largest file of at most `bpp` bits a pixel, or its smallest at all."""
+
+    anchor: Anchor
+    bpp: float
+
+    @property
+    def name(self) -> str:
+        return f"{self.anchor.name}{AT_RATE}"
+
+    @property
+    def quality(self) -> int:
+        """Bits that a thousand pixels may take."""
+        return round(1000 * self.bpp)
+
+    @property
+    def hash(self) -> str:
+        return self.anchor.at(self.anchor.qualities[0]).hash
+
+    def compress(self, image: np.ndarray) -> bytes:
+        target = int(self.bpp * image.shape[0] * image.shape[1] / 8)
+        return encode_to_size(self.anchor, image, target).data
 
     def decompress(self, data: bytes) -> np.ndarray:
         return self.anchor.decode(data)

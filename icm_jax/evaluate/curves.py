@@ -1,29 +1,32 @@
-"""Rate-distortion curves as values: from a summary, between their points, as Markdown tables."""
+"""Rate–distortion and rate–accuracy curves as values: from results, between their points, as Markdown tables."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
 from icm_jax.errors import IcmError
-from icm_jax.evaluate.anchors import ANCHORS
+from icm_jax.evaluate.anchors import ANCHORS, AT_RATE
+from icm_jax.evaluate.result import Point, Result
+from icm_jax.metrics.metric import Metric
 
 METRICS = {"psnr": "PSNR (dB)", "ms_ssim_db": "MS-SSIM (dB)"}
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Points of one codec, by rising rate: `bpp` and a quality value in dB, both [N].
+    """Points of one codec, by rising rate: `bpp` and a metric's value, both [N].
 
-    `cut` says that the last point was interpolated by `upto`, not measured.
+    `cut` says that the last point was interpolated by `upto`, not measured. `codec` is its name where the curve
+    has another.
     """
 
     name: str
     bpp: np.ndarray
     value: np.ndarray
     cut: bool = False
+    codec: str = ""
 
     @property
     def measured(self) -> tuple[np.ndarray, np.ndarray]:
@@ -37,7 +40,7 @@ class Curve:
 
     @property
     def is_anchor(self) -> bool:
-        return self.name in ANCHORS
+        return (self.codec or self.name).removesuffix(AT_RATE) in ANCHORS
 
     def at(self, bpp: float) -> float:
         """The value at a rate: monotone cubic (PCHIP) over log rate between the points, NaN outside them."""
@@ -52,12 +55,12 @@ class Curve:
         inside = self.bpp <= bpp
         rates, values = self.bpp[inside], self.value[inside]
         if not len(rates) or rates[-1] == min(bpp, self.bpp[-1]):
-            return Curve(self.name, rates, values)
-        return Curve(self.name, np.append(rates, bpp), np.append(values, self.at(bpp)), cut=True)
+            return replace(self, bpp=rates, value=values)
+        return replace(self, bpp=np.append(rates, bpp), value=np.append(values, self.at(bpp)), cut=True)
 
 
 def make_curve(name: str, bpp: Sequence[float], value: Sequence[float]) -> Curve:
-    """A curve from points in any order. Infinite values are dropped; of equal rates the best is kept."""
+    """A curve from points in any order. Infinite values are dropped; of equal rates the highest value is kept."""
     best: dict[float, float] = {}
     for rate, quality in zip(bpp, value, strict=True):
         if np.isfinite(quality):
@@ -68,50 +71,52 @@ def make_curve(name: str, bpp: Sequence[float], value: Sequence[float]) -> Curve
     return Curve(name, np.array(rates), np.array([best[rate] for rate in rates]))
 
 
-def curves_of(summary: dict[str, Any], metric: str = "psnr") -> list[Curve]:
-    """One curve a codec, in the order of the summary; `metric` is a key of METRICS."""
-    points: dict[str, list[tuple[float, float]]] = {}
-    for point in summary["points"]:
-        points.setdefault(point["codec"], []).append((point["bpp"], _value(point, metric)))
-    return [make_curve(name, *zip(*pairs, strict=True)) for name, pairs in points.items()]
+def curves_of(results: Sequence[Result], metric: str = "psnr") -> list[Curve]:
+    """One curve a result that has the metric, in their order; points without a finite value are left out."""
+    curves = []
+    for result in results:
+        if metric not in [known.name for known in result.metrics]:
+            continue
+        values = [_value(point, metric) for point in result.points]
+        curve = make_curve(result.curve, [point.bpp for point in result.points], values)
+        curves.append(replace(curve, codec=result.codec))
+    return curves
 
 
-def markdown_table(summary: dict[str, Any]) -> str:
-    """Every codec at every quality: means over the images, `bpp` of whole files."""
-    count = len(summary["images"])
-    head = [
-        "codec",
-        "quality",
-        "bpp",
-        "estimated bpp",
-        "PSNR dB",
-        "MS-SSIM",
-        "MS-SSIM dB",
-        "enc ms",
-        "dec ms",
-    ]
+def markdown_table(results: Sequence[Result]) -> str:
+    """Every codec at every quality, `bpp` of whole files, and what the network makes of the originals."""
+    metrics, count = results[0].metrics, results[0].dataset["count"]
+    titles = [metric.title for metric in metrics]
+    head = ["codec", "quality", "bpp", "estimated bpp", *titles, "enc ms", "dec ms"]
     rows = [
         [
-            point["codec"],
-            str(point["quality"]),
-            f"{point['bpp']:.4f}",
-            "" if point["estimated_bpp"] is None else f"{point['estimated_bpp']:.4f}",
-            _decibel(point["psnr"]),
-            f"{point['ms_ssim']:.4f}",
-            _decibel(point["ms_ssim_db"]),
-            f"{1000 * point['encode_seconds']:.0f}",
-            f"{1000 * point['decode_seconds']:.0f}",
+            result.curve,
+            f"{point.quality:g}",
+            f"{point.bpp:.4f}",
+            "" if point.estimated_bpp is None else f"{point.estimated_bpp:.4f}",
+            *(format_score(metric, point.scores.get(metric.name)) for metric in metrics),
+            f"{1000 * point.encode_seconds:.0f}",
+            f"{1000 * point.decode_seconds:.0f}",
         ]
-        for point in summary["points"]
+        for result in results
+        for point in result.points
     ]
-    return f"Means over {count} image{'s' * (count != 1)}.\n\n{table(head, rows)}"
+    if results[0].uncompressed:
+        scores = results[0].uncompressed
+        known = [format_score(m, scores[m.name]) if m.name in scores else "" for m in metrics]
+        rows.append(["uncompressed", "", "", "", *known, "", ""])
+    return f"Over {count} image{'s' * (count != 1)}.\n\n{table(head, rows)}"
 
 
 def gain_table(
-    summary: dict[str, Any], name: str, rates: Sequence[float], metric: str = "psnr", missing: str = "n/a"
+    results: Sequence[Result],
+    name: str,
+    rates: Sequence[float],
+    metric: str = "psnr",
+    missing: str = "n/a",
 ) -> str:
-    """dB of codec `name` minus each other codec at equal rates; `missing` where either was not measured."""
-    curves = {curve.name: curve for curve in curves_of(summary, metric)}
+    """The value of curve `name` minus that of each other at equal rates; `missing` where either was not measured."""
+    curves = {curve.name: curve for curve in curves_of(results, metric)}
     if name not in curves:
         raise IcmError(f"no points of codec {name!r}; measured: {', '.join(curves)}")
     rows = [
@@ -119,7 +124,16 @@ def gain_table(
         for other in curves.values()
         if other.name != name
     ]
-    return table([f"{METRICS[metric]} at bpp", *(f"{rate:g}" for rate in rates)], rows)
+    return table([f"{results[0].metric(metric).title} at bpp", *(f"{rate:g}" for rate in rates)], rows)
+
+
+def format_score(metric: Metric, value: float | None) -> str:
+    """A score with as many digits as its range deserves."""
+    if value is None:
+        return "∞"
+    return (
+        f"{value:.4f}" if metric.high == 1 else f"{value:.3f}" if metric.lower_is_better else f"{value:.2f}"
+    )
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -134,12 +148,9 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([line(head), line(rule), *map(line, rows)])
 
 
-def _value(point: dict[str, Any], metric: str) -> float:
-    return float("inf") if point[metric] is None else float(point[metric])
-
-
-def _decibel(value: float | None) -> str:
-    return "∞" if value is None else f"{value:.2f}"
+def _value(point: Point, metric: str) -> float:
+    value = point.scores.get(metric)
+    return float("inf") if value is None else float(value)
 
 
 def _gain(ours: Curve, other: Curve, rate: float, missing: str) -> str:

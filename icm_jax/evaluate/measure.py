@@ -67,6 +67,15 @@ class Scores:
     decode_seconds: float
 
 
+class Coded(NamedTuple):
+    """The file, the image decoded from it, and how long either took."""
+
+    data: bytes
+    decoded: np.ndarray
+    encode_seconds: float
+    decode_seconds: float
+
+
 class Measured(NamedTuple):
     """The file, the image decoded from it and the scores."""
 
@@ -75,8 +84,8 @@ class Measured(NamedTuple):
     scores: Scores
 
 
-def measure(codec: ImageCodec, image: np.ndarray, file: Path | None = None) -> Measured:
-    """Compress, decompress and score one image; with `file` the bytes go through the disk.
+def code(codec: ImageCodec, image: np.ndarray, file: Path | None = None) -> Coded:
+    """Compress and decompress one image; with `file` the bytes go through the disk.
 
     Times include whatever the codec compiles on its first call at a size: call `warm_up` before when that is
     not wanted.
@@ -89,20 +98,30 @@ def measure(codec: ImageCodec, image: np.ndarray, file: Path | None = None) -> M
         data = file.read_bytes()
     start = time.perf_counter()
     decoded = codec.decompress(data)
-    decode_seconds = time.perf_counter() - start
+    return Coded(data, decoded, encode_seconds, time.perf_counter() - start)
+
+
+def measure(codec: ImageCodec, image: np.ndarray, file: Path | None = None) -> Measured:
+    """Code one image and compare what was decoded with it; see `code`."""
+    coded = code(codec, image, file)
     height, width = image.shape[:2]
     scores = Scores(
         height=height,
         width=width,
-        bytes=len(data),
-        bpp=8 * len(data) / (height * width),
-        estimated_bpp=float(codec.estimated_bits(image).bpp) if isinstance(codec, Estimator) else None,
-        psnr=psnr(image, decoded),
-        ms_ssim=ms_ssim(image, decoded),
-        encode_seconds=encode_seconds,
-        decode_seconds=decode_seconds,
+        bytes=len(coded.data),
+        bpp=8 * len(coded.data) / (height * width),
+        estimated_bpp=estimated_bpp(codec, image),
+        psnr=psnr(image, coded.decoded),
+        ms_ssim=ms_ssim(image, coded.decoded),
+        encode_seconds=coded.encode_seconds,
+        decode_seconds=coded.decode_seconds,
     )
-    return Measured(data, decoded, scores)
+    return Measured(coded.data, coded.decoded, scores)
+
+
+def estimated_bpp(codec: ImageCodec, image: np.ndarray) -> float | None:
+    """Bits a pixel by the likelihoods of a learned codec; None for a classical one."""
+    return float(codec.estimated_bits(image).bpp) if isinstance(codec, Estimator) else None
 
 
 def json_scores(scores: Scores) -> dict[str, float | int | None]:

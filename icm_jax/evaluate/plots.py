@@ -1,30 +1,48 @@
-"""Rate-distortion plots with matplotlib, for papers and result folders."""
+"""Rate–distortion and rate–accuracy plots with matplotlib, for papers and result folders."""
 
 import importlib
 import itertools
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from icm_jax.errors import IcmError
-from icm_jax.evaluate.curves import METRICS, Curve, curves_of
+from icm_jax.evaluate.anchors import AT_RATE
+from icm_jax.evaluate.curves import Curve, curves_of
+from icm_jax.evaluate.result import Result
+from icm_jax.metrics.metric import AGREEMENT, Metric
 
 COLOURS = {"jpeg": "#8a8f98", "webp": "#2f6fdb", "avif": "#c77700", "jxl": "#2e8b57", "vvc": "#8e44ad"}
 OWN_COLOURS = ("#d6336c", "#0b7285", "#5c3d2e")
+COLUMNS = 2
 
 
-def plot_rd(summary: dict[str, Any], out_png: Path) -> None:
-    """Draw PSNR and MS-SSIM over bpp as `out_png` and, beside it, an SVG of the same name.
+def plot_curves(results: Sequence[Result], out_png: Path, metrics: Sequence[Metric] | None = None) -> None:
+    """Draw metrics over bpp as `out_png` and, beside it, an SVG of the same name; by default all of the results.
 
     Curves are labelled where they end. The rate axis stops at the highest rate of the codecs under test: an
-    anchor's near-lossless end would squeeze the part that matters. Raises IcmError without matplotlib.
+    anchor's near-lossless end would squeeze the part that matters. A dashed line says what the network makes of the
+    originals. Raises IcmError without matplotlib.
     """
-    figure = _new_figure()
-    for axes, (metric, title) in zip(figure.subplots(1, 2), METRICS.items(), strict=True):
-        _draw_panel(axes, curves_of(summary, metric), title)
-    count = len(summary["images"])
-    figure.suptitle(
-        f"Mean over {count} image{'s' * (count != 1)}, bytes of whole files", fontsize=10, color="#555"
-    )
+    shown = list(metrics or results[0].metrics)
+    rows = math.ceil(len(shown) / COLUMNS)
+    figure = _new_figure(rows)
+    for axes, metric in zip(figure.subplots(rows, COLUMNS, squeeze=False).flat, shown, strict=False):
+        _draw_panel(axes, curves_of(results, metric.name), metric.title)
+        limit = results[0].uncompressed.get(metric.name)
+        if limit is not None and not metric.name.endswith(AGREEMENT):
+            axes.axhline(limit, color="#777", lw=1, ls="--", zorder=1)
+            axes.annotate("uncompressed", (0, limit), xytext=(4, 3), textcoords="offset points", fontsize=8)
+    for axes in figure.axes[len(shown) :]:
+        axes.set_visible(False)
+    count = results[0].dataset["count"]
+    figure.suptitle(f"{count} image{'s' * (count != 1)}, bytes of whole files", fontsize=10, color="#555")
+    save(figure, out_png)
+
+
+def save(figure: Any, out_png: Path) -> None:
+    """Writes a figure as PNG and, beside it, as SVG."""
     for path in (out_png.with_suffix(".png"), out_png.with_suffix(".svg")):
         partial = path.with_name(f"{path.stem}.partial{path.suffix}")
         figure.savefig(partial, dpi=160)
@@ -43,7 +61,8 @@ def visible_curves(curves: list[Curve]) -> list[Curve]:
 def series_colours(curves: list[Curve]) -> dict[str, str]:
     """A fixed colour for each anchor, strong ones in turn for the codecs under test."""
     own = [curve.name for curve in curves if not curve.is_anchor]
-    return COLOURS | {name: OWN_COLOURS[i % len(OWN_COLOURS)] for i, name in enumerate(own)}
+    anchors = {c.name: COLOURS[c.codec.removesuffix(AT_RATE)] for c in curves if c.is_anchor and c.codec}
+    return COLOURS | anchors | {name: OWN_COLOURS[i % len(OWN_COLOURS)] for i, name in enumerate(own)}
 
 
 def spread_labels(positions: list[float], gap: float) -> list[float]:
@@ -85,7 +104,7 @@ def _draw_panel(axes: Any, curves: list[Curve], title: str) -> None:
     axes.set_axisbelow(True)
 
 
-def _new_figure() -> Any:
+def _new_figure(rows: int = 1) -> Any:
     """A figure without pyplot: no global state, no window system."""
     try:
         figure_class = importlib.import_module("matplotlib.figure").Figure
@@ -93,4 +112,4 @@ def _new_figure() -> Any:
         raise IcmError(
             "plots need matplotlib, which is not installed; pip install 'icm-jax[eval]'"
         ) from error
-    return figure_class(figsize=(11, 4.6), layout="constrained")
+    return figure_class(figsize=(11, 4.6 * rows), layout="constrained")

@@ -6,6 +6,7 @@ images and the shares be merged in any order. Counts are integers and merge exac
 
 from icm_jax.metrics.boundary import Boundary
 from icm_jax.metrics.coco import CocoDetections
+from icm_jax.metrics.cross_entropy import CrossEntropy
 from icm_jax.metrics.delta_m import delta_m
 from icm_jax.metrics.depth import Depth
 from icm_jax.metrics.meter import merge_all
@@ -18,6 +19,7 @@ from icm_jax.metrics.top_k import TopK
 __all__ = [
     "Boundary",
     "CocoDetections",
+    "CrossEntropy",
     "Depth",
     "Normals",
     "Rate",

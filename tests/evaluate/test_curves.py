@@ -5,28 +5,10 @@ import pytest
 
 from icm_jax.errors import IcmError
 from icm_jax.evaluate.curves import curves_of, gain_table, make_curve, markdown_table
+from tests.evaluate.made_results import RMSE, TOP1, made_result
 
-
-def _summary(points: list[tuple[str, int, float, float | None]]) -> dict:
-    shared = {"ms_ssim": 0.9, "ms_ssim_db": 10.0, "encode_seconds": 0.1, "decode_seconds": 0.02, "hash": "x"}
-    return {
-        "images": ["a.png", "b.png"],
-        "points": [
-            {
-                "codec": c,
-                "quality": q,
-                "bpp": r,
-                "psnr": p,
-                "estimated_bpp": None if c == "webp" else r,
-                **shared,
-            }
-            for c, q, r, p in points
-        ],
-    }
-
-
-OURS = [("tic", 1, 0.1, 26.0), ("tic", 2, 0.4, 30.0), ("tic", 3, 1.6, 34.0)]
-WEBP = [("webp", 10, 0.2, 25.0), ("webp", 50, 0.8, 29.0)]
+OURS = made_result("tic", [0.1, 0.4, 1.6], {"psnr": [26.0, 30.0, 34.0], "ms_ssim_db": [10.0] * 3})
+WEBP = made_result("webp", [0.2, 0.8], {"psnr": [25.0, 29.0], "ms_ssim_db": [10.0] * 2})
 
 
 def test_interpolation_is_linear_where_the_points_are_linear_in_log_rate() -> None:
@@ -68,15 +50,19 @@ def test_cutting_ends_exactly_at_the_rate() -> None:
     assert not curve.upto(0.4).cut
 
 
-def test_curves_of_a_summary() -> None:
-    ours, webp = curves_of(_summary(OURS + WEBP))
+def test_curves_of_results() -> None:
+    ours, webp = curves_of([OURS, WEBP])
     assert (ours.label, ours.is_anchor, len(ours.bpp)) == ("tic", False, 3)
     assert (webp.label, webp.is_anchor, len(webp.bpp)) == ("WebP", True, 2)
-    assert list(curves_of(_summary(OURS), "ms_ssim_db")[0].value) == [10.0] * 3
+    assert list(curves_of([OURS], "ms_ssim_db")[0].value) == [10.0] * 3
+    assert curves_of([OURS], "top1") == []
+    renamed = made_result("my JPEG", [0.2], {"psnr": [25.0]}, codec="jpeg-at-rate")
+    (curve,) = curves_of([renamed])
+    assert curve.is_anchor and curve.label == "my JPEG" and curve.upto(0.3).is_anchor
 
 
 def test_gain_is_ours_minus_theirs_or_not_available() -> None:
-    row = gain_table(_summary(OURS + WEBP), "tic", (0.15, 0.4, 0.8, 1.0)).splitlines()[-1]
+    row = gain_table([OURS, WEBP], "tic", (0.15, 0.4, 0.8, 1.0)).splitlines()[-1]
     assert [cell.strip() for cell in row.strip("|").split("|")] == [
         "tic minus WebP",
         "n/a",
@@ -85,13 +71,28 @@ def test_gain_is_ours_minus_theirs_or_not_available() -> None:
         "n/a",
     ]
     with pytest.raises(IcmError, match=r"'other'.*tic, webp"):
-        gain_table(_summary(OURS + WEBP), "other", (0.4,))
+        gain_table([OURS, WEBP], "other", (0.4,))
 
 
 def test_markdown_table_has_a_row_a_point() -> None:
-    text = markdown_table(_summary([*OURS, ("webp", 100, 9.0, None)]))
+    lossless = made_result("webp", [9.0], {"psnr": [None], "ms_ssim_db": [None]})
+    text = markdown_table([OURS, lossless])
     lines = text.splitlines()
-    assert lines[0] == "Means over 2 images."
+    assert lines[0] == "Over 2 images."
     assert len({len(line) for line in lines[2:]}) == 1  # aligned
-    assert "| tic   |       2 | 0.4000 |        0.4000 |   30.00 |" in text
-    assert "∞" in lines[-1] and "| webp  |     100 | 9.0000 |               |" in lines[-1]
+    assert "| tic   |       2 | 0.4000 |        0.4000 |     30.00 |" in text
+    assert "∞" in lines[-1] and "| webp  |       1 | 9.0000 |               |" in lines[-1]
+
+
+def test_markdown_table_ends_with_the_originals() -> None:
+    metrics = (TOP1, RMSE)
+    scores = {"top1": [50.0, 60.0], "rmse": [0.5, 0.25]}
+    made = made_result("tic", [0.1, 0.4], scores, metrics, uncompressed={"top1": 70.0, "rmse": 0.2})
+    last = markdown_table([made]).splitlines()[-1]
+    assert [cell.strip() for cell in last.strip("|").split("|")] == [
+        "uncompressed",
+        *["", "", ""],
+        "70.00",
+        "0.200",
+        *["", ""],
+    ]

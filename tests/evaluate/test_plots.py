@@ -8,29 +8,32 @@ import pytest
 from icm_jax.errors import IcmError
 from icm_jax.evaluate import plots
 from icm_jax.evaluate.curves import make_curve
-from icm_jax.evaluate.plots import plot_rd, series_colours, spread_labels, visible_curves
+from icm_jax.evaluate.plots import COLOURS, plot_curves, series_colours, spread_labels, visible_curves
+from tests.evaluate.made_results import TOP1, made_result
 
-
-def _summary() -> dict:
-    points = [
-        ("tic", 0.2, 28.0),
-        ("tic", 0.6, 32.0),
-        ("webp", 0.15, 26.0),
-        ("webp", 0.5, 30.0),
-        ("webp", 2.0, 36.0),
-    ]
-    return {
-        "images": ["a.png"],
-        "points": [{"codec": c, "bpp": r, "psnr": p, "ms_ssim_db": p / 2} for c, r, p in points],
-    }
+RESULTS = [
+    made_result("tic", [0.2, 0.6], {"psnr": [28.0, 32.0], "ms_ssim_db": [14.0, 16.0]}),
+    made_result("webp", [0.15, 0.5, 2.0], {"psnr": [26.0, 30.0, 36.0], "ms_ssim_db": [13.0, 15.0, 18.0]}),
+]
 
 
 def test_plot_writes_png_and_svg(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    plot_rd(_summary(), tmp_path / "rd.png")
+    plot_curves(RESULTS, tmp_path / "rd.png")
     assert sorted(file.name for file in tmp_path.iterdir()) == ["rd.png", "rd.svg"]
     assert (tmp_path / "rd.png").read_bytes().startswith(b"\x89PNG")
     assert "<svg" in (tmp_path / "rd.svg").read_text()
+
+
+def test_the_originals_are_a_dashed_line(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    scores = {"top1": [50.0, 60.0]}
+    judged = made_result("tic", [0.1, 0.4], scores, (TOP1,), uncompressed={"top1": 70.0})
+    plot_curves(
+        [judged, made_result("my JPEG", [0.1], {"top1": [40.0]}, (TOP1,), "jpeg")], tmp_path / "a.png"
+    )
+    svg = (tmp_path / "a.svg").read_text()
+    assert "uncompressed" in svg and "stroke-dasharray" in svg and COLOURS["jpeg"] in svg
 
 
 def test_missing_matplotlib_is_explained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -39,7 +42,7 @@ def test_missing_matplotlib_is_explained(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
     monkeypatch.setattr(plots.importlib, "import_module", absent)
     with pytest.raises(IcmError, match=r"icm-jax\[eval\]"):
-        plot_rd(_summary(), tmp_path / "rd.png")
+        plot_curves(RESULTS, tmp_path / "rd.png")
 
 
 def test_anchors_are_cut_at_our_highest_rate() -> None:

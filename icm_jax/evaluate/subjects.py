@@ -1,0 +1,162 @@
+"""What is measured: codecs at their qualities, named in one line of text each.
+
+    [CURVE=]NAME[+ADAPTER[#PICTURE]][:QUALITY,…][@BPP,…]
+
+NAME is an included codec, a classical codec (`icm_jax.evaluate.anchors`), an exported codec's folder, or a folder of
+such folders q1, q2, …. ADAPTER is a file of an adapter on it, PICTURE one of the pictures that this adapter decodes
+to. Without qualities all that there are, or a classical codec's sweep. With BPP a classical codec searches, for
+every image, the largest file that is not above that rate.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from icm_jax import pretrained
+from icm_jax.codec import Codec, Estimate
+from icm_jax.errors import IcmError
+from icm_jax.evaluate.anchors import ANCHORS, AT_RATE, AnchorAt, AnchorAtRate, get_anchor
+from icm_jax.evaluate.measure import ImageCodec
+
+SYNTAX = re.compile(
+    r"(?:(?P<curve>[^=/]+)=)?(?P<name>.+?)(?:\+(?P<adapter>[^#]+?)(?:#(?P<picture>[\w-]+))?)?"
+    r"(?::(?P<qualities>\d+(?:,\d+)*))?(?:@(?P<rates>[\d.]+(?:,[\d.]+)*))?"
+)
+
+
+class Subject(NamedTuple):
+    """A codec at one point of its curve; `quality` orders the points: a quality, a QP, or a rate in bpp."""
+
+    curve: str
+    quality: float
+    codec: ImageCodec
+
+
+@dataclass(frozen=True)
+class AdaptedCodec:
+    """A codec with an adapter, decoding to one of the adapter's pictures."""
+
+    codec: Codec
+    picture: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.codec.name}+{self.codec.adapter.name}" if self.codec.adapter else self.codec.name
+
+    @property
+    def quality(self) -> int:
+        return self.codec.quality
+
+    @property
+    def hash(self) -> str:
+        adapter = f"+{self.codec.adapter.hash}#{self.picture}" if self.codec.adapter else ""
+        return f"{self.codec.hash}{adapter}"
+
+    def compress(self, image: np.ndarray) -> bytes:
+        return self.codec.compress(image)
+
+    def decompress(self, data: bytes) -> np.ndarray:
+        return self.codec.decompress_pictures(data)[self.picture]
+
+    def estimated_bits(self, image: np.ndarray) -> Estimate:
+        return self.codec.estimated_bits(image)
+
+
+def load_subjects(texts: Sequence[str], task: str = "") -> list[Subject]:
+    """The codecs behind the texts, at every quality, in order.
+
+    Args:
+        task: of an adapter with a picture for every task, the picture that is taken when none is named.
+
+    Raises:
+        IcmError: a text that is not understood, a codec that is not there, or a curve with the same point twice.
+    """
+    subjects = [subject for text in texts for subject in _load(text, task)]
+    points = [subject[:2] for subject in subjects]
+    for curve, quality in points:
+        if points.count((curve, quality)) > 1:
+            raise IcmError(
+                f"curve {curve!r} has quality {quality:g} twice; "
+                f"tell them apart with a name in front, such as other={curve}:{quality:g}"
+            )
+    return subjects
+
+
+def file_extension(codec: ImageCodec) -> str:
+    """Of the codec's files, without the dot."""
+    return codec.anchor.extension if isinstance(codec, (AnchorAt, AnchorAtRate)) else "icm"
+
+
+def _load(text: str, task: str) -> Iterator[Subject]:
+    match = SYNTAX.fullmatch(text)
+    if match is None:
+        raise IcmError(f"codec {text!r} is not understood; write [CURVE=]NAME[+ADAPTER][:QUALITIES][@BPP]")
+    name, curve = match["name"], match["curve"]
+    qualities = [int(number) for number in (match["qualities"] or "").split(",") if number]
+    rates = [_rate(text, number) for number in (match["rates"] or "").split(",") if number]
+    if name in ANCHORS:
+        yield from _anchor_points(name, curve, qualities, rates)
+        return
+    if rates:
+        raise IcmError(
+            f"{text!r}: a rate can be searched for a classical codec ({', '.join(ANCHORS)}) only; "
+            "give qualities behind a colon"
+        )
+    for codec in _codecs(name, qualities):
+        subject: ImageCodec = codec
+        if match["adapter"]:
+            adapted = codec.with_adapter(match["adapter"])
+            subject = AdaptedCodec(adapted, _picture(text, adapted, match["picture"], task))
+        yield Subject(curve or subject.name, codec.quality, subject)
+
+
+def _anchor_points(
+    name: str, curve: str | None, qualities: list[int], rates: list[float]
+) -> Iterator[Subject]:
+    anchor = get_anchor(name)
+    for quality in qualities or ([] if rates else anchor.sweep):
+        if quality not in anchor.qualities:
+            least, most = min(anchor.qualities), max(anchor.qualities)
+            raise IcmError(f"{name} has no quality {quality}; choose from {least} to {most}")
+        yield Subject(curve or name, quality, anchor.at(quality))
+    for rate in rates:
+        yield Subject(curve or f"{name}{AT_RATE}", rate, AnchorAtRate(anchor, rate))
+
+
+def _codecs(name: str, qualities: list[int]) -> list[Codec]:
+    folder = Path(name)
+    if not folder.is_dir():
+        pretrained.folder(name)  # refuses a name that is not included
+        return [Codec.load(name, quality) for quality in qualities or pretrained.qualities(name)]
+    members = sorted(folder.glob("q*/codec.json"), key=lambda path: (len(path.parent.name), path.parent.name))
+    loaded = [Codec.load(member.parent) for member in members] or [Codec.load(folder)]
+    found = [codec.quality for codec in loaded]
+    missing = [quality for quality in qualities if quality not in found]
+    if missing:
+        raise IcmError(f"{name} has no quality {missing[0]}; choose from {', '.join(map(str, found))}")
+    return [codec for codec in loaded if not qualities or codec.quality in qualities]
+
+
+def _picture(text: str, codec: Codec, named: str | None, task: str) -> str:
+    """The picture named, else the task's own, else the only or shared one."""
+    if not codec.pictures:
+        raise IcmError(f"{text!r} decodes to features, not to an image; evaluate a codec of images")
+    if named is not None and named not in codec.pictures:
+        raise IcmError(f"{text!r} has no picture {named!r}; choose one of {', '.join(codec.pictures)}")
+    return named or (task if task in codec.pictures else codec.pictures[0])
+
+
+def _rate(text: str, number: str) -> float:
+    try:
+        rate = float(number)
+    except ValueError:
+        rate = 0.0
+    if rate <= 0:
+        raise IcmError(
+            f"{text!r}: rate {number} is not a number of bits a pixel above 0; write such as @0.25"
+        )
+    return rate

@@ -1,0 +1,16 @@
+"""The tasks that decoded images are judged by. Losses of tasks that train networks: `icm_jax.tasks.dense`."""
+
+from icm_jax.errors import IcmError
+from icm_jax.tasks import classification
+from icm_jax.tasks.task import Task
+
+TASKS: dict[str, Task] = {
+    "classification": classification.TASK,
+}
+
+
+def get_task(name: str) -> Task:
+    """The task of this name; raises IcmError with those there are."""
+    if name not in TASKS:
+        raise IcmError(f"task {name!r} is unknown; choose one of {', '.join(TASKS)}")
+    return TASKS[name]

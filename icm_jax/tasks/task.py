@@ -1,0 +1,71 @@
+"""What a task asks of a decoded image, as data: the network's answer, the labels, what is counted, what is reported.
+
+    picture ──answers──► answer ──count──► counters of one image ──merge──► ──scores──► numbers
+                          label ───┘
+
+Everything but the network runs in NumPy on one image at a time, so that an image's counters do not depend on what
+else is measured, on how many processes measure it, or on when.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from jaxtyping import UInt8
+
+from icm_jax.metrics.metric import Metric
+from icm_jax.recognizers.recognizer import Recognizer
+
+Picture = UInt8[np.ndarray, "h w 3"]
+Counters = Mapping[str, Any]  # by name: frozen counters of icm_jax.metrics
+Answers = Callable[[Recognizer, Sequence[Picture]], list[Any]]
+
+
+class Labels(Protocol):
+    """The labels of a data set, found by image file."""
+
+    def check(self, images: Sequence[Path]) -> None:
+        """Raises IcmError for the first image that has no label, before anything is measured."""
+        ...
+
+    def of(self, image: Path, size: tuple[int, int]) -> Any:
+        """The label of an image of `size` = (height, width); raises IcmError when it does not fit."""
+        ...
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task.
+
+    Attributes:
+        name: key in `icm_jax.tasks.registry.TASKS`.
+        recognizers: names of the networks that answer it; the first is the default.
+        metrics: what is reported; the first is the one that curves are compared by.
+        answers: the network's answers to pictures of one size.
+        open_labels: labels from a file or folder.
+        empty: counters of no image.
+        count: counters of one image, from answer and label.
+        scores: numbers from counters, by name of metric. The labels are given for metrics that need all of them.
+        as_label: an answer as the label of another answer, which then counts agreement; None where it can not be.
+    """
+
+    name: str
+    recognizers: tuple[str, ...]
+    metrics: tuple[Metric, ...]
+    answers: Answers
+    open_labels: Callable[[Path], Labels]
+    empty: Callable[[], Counters]
+    count: Callable[[Any, Any], Counters]
+    scores: Callable[[Counters, Labels | None], dict[str, float]]
+    as_label: Callable[[Any], Any] | None = None
+
+
+def merged(shares: Sequence[Counters]) -> Counters:
+    """Counters of the set from those of its images, in the order given: sums of floats depend on it."""
+    first, *others = shares
+    total = dict(first)
+    for share in others:
+        total = {name: counter.merge(share[name]) for name, counter in total.items()}
+    return total

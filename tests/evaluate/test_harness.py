@@ -1,0 +1,220 @@
+"""The harness: real bytes, resuming, processes, and one line for every bad input."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from icm_jax.errors import IcmError
+from icm_jax.evaluate import harness
+from icm_jax.evaluate.evaluation import evaluate_bench
+from icm_jax.evaluate.harness import Bench, Options, measure_images
+from icm_jax.evaluate.image_quality import ms_ssim_db, psnr
+from icm_jax.evaluate.result import read_results
+from icm_jax.evaluate.subjects import Subject
+from tests.evaluate.toy_bench import CLASSES, make_toy, toy_judge
+
+
+@pytest.fixture
+def images(tmp_path: Path, small_photos) -> list[Path]:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for index, image in enumerate(small_photos):
+        Image.fromarray(image).save(folder / f"{index}.png")
+    return sorted(folder.iterdir())
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    path = tmp_path / "labels.csv"
+    path.write_text("file,class_index,wnid\n0.png,3,a\n1.png,11,b\n2.png,0,c\n")
+    return path
+
+
+def bench_of(codecs) -> Bench:
+    return Bench(tuple(Subject(codec.name, codec.quality, codec) for codec in codecs))
+
+
+def test_records_hold_the_bytes_of_each_file(images, fake_codecs, small_photos, tmp_path) -> None:
+    out = tmp_path / "out"
+    _, rows = measure_images(lambda: bench_of(fake_codecs), images, out, Options(keep=True))
+    record = rows[2].records[1]
+    data = fake_codecs[1].compress(small_photos[2])
+    assert (out / "files" / "fake-2" / "2.icm").read_bytes() == data
+    assert record["bytes"] == len(data)
+    assert record["bpp"] == pytest.approx(8 * len(data) / (97 * 111))
+    assert record["psnr"] == psnr(small_photos[2], fake_codecs[1].decompress(data))
+    assert record["estimated_bpp"] > 0 and 0.5 < record["ms_ssim"] < 1
+    lines = [json.loads(line) for line in (out / "records.jsonl").read_text().splitlines()]
+    assert lines == [record for row in rows for record in row.records]
+
+
+def test_pictures_are_what_the_file_decodes_to(images, fake_codecs, small_photos, tmp_path) -> None:
+    measure_images(lambda: bench_of(fake_codecs[:1]), images, tmp_path / "out", Options(pictures=1))
+    written = sorted((tmp_path / "out" / "pictures").iterdir())
+    assert [path.name for path in written] == ["0-fake-1.png", "0.png"]
+    expected = fake_codecs[0].decompress(fake_codecs[0].compress(small_photos[0]))
+    np.testing.assert_array_equal(np.asarray(Image.open(written[0])), expected)
+    assert not (tmp_path / "out" / "files").exists()
+    # asked for later, only what is missing is decoded again
+    fake_codecs[0].encoded = 0
+    measure_images(lambda: bench_of(fake_codecs[:1]), images, tmp_path / "out", Options(pictures=2))
+    assert fake_codecs[0].encoded == 2  # warm-up and the second image
+    assert len((tmp_path / "out" / "records.jsonl").read_text().splitlines()) == 3
+
+
+def test_a_second_run_does_only_what_is_new(images, fake_codecs, tmp_path) -> None:
+    codec, out = fake_codecs[0], tmp_path / "out"
+    _, first = measure_images(lambda: bench_of([codec]), images[:2], out, Options())
+    codec.encoded = 0
+    assert measure_images(lambda: bench_of([codec]), images[:2], out, Options())[1] == first
+    assert codec.encoded == 0
+    _, more = measure_images(lambda: bench_of([codec]), images, out, Options())
+    assert more[:2] == first and codec.encoded == 2  # warm-up and measurement
+    codec.hash = "other weights"
+    _, other = measure_images(lambda: bench_of([codec]), images, out, Options())
+    assert {row.records[0]["hash"] for row in other} == {"other weights"}
+
+
+def test_another_label_is_counted_again(images, table, tmp_path) -> None:
+    make = make_toy(("jpeg:20",), table)
+    _, first = measure_images(make, images, tmp_path / "out", Options())
+    table.write_text(table.read_text().replace("1.png,11", "1.png,10"))
+    _, second = measure_images(make, images, tmp_path / "out", Options())
+    assert [a == b for a, b in zip(first, second, strict=True)] == [True, False, True]
+
+
+def test_a_torn_last_line_is_measured_again(images, fake_codecs, tmp_path) -> None:
+    out = tmp_path / "out"
+    make = lambda: bench_of(fake_codecs[:1])  # noqa: E731
+    _, whole = measure_images(make, images, out, Options())
+    path = out / "records.jsonl"
+    path.write_text(path.read_text()[:-20])
+    _, again = measure_images(make, images, out, Options())
+    assert [row.records[0]["bytes"] for row in again] == [row.records[0]["bytes"] for row in whole]
+    assert len(path.read_text().splitlines()) == 3
+    path.write_text("{broken\n" + path.read_text())
+    with pytest.raises(IcmError, match=r"records\.jsonl.*delete"):
+        measure_images(make, images, out, Options())
+    path.write_text('{"codec": "fake", "quality": 1, "hash": "f00d", "image_sha256": "0"}\n')
+    with pytest.raises(IcmError, match=r"line 1: has no label_sha256, so another version wrote it"):
+        measure_images(make, images, out, Options())
+
+
+def test_means_over_the_images(images, fake_codecs, tmp_path) -> None:
+    results = evaluate_bench(lambda: bench_of(fake_codecs), images, tmp_path / "out")
+    records = [json.loads(line) for line in (tmp_path / "out/records.jsonl").read_text().splitlines()]
+    (result,) = read_results([tmp_path / "out"])
+    assert result.points == results[0].points and result.dataset["images"] == ["0.png", "1.png", "2.png"]
+    mine = [record for record in records if record["quality"] == 1]
+    point = next(point for point in result.points if point.quality == 1)
+    assert point.bpp == pytest.approx(np.mean([r["bpp"] for r in mine]))
+    pixels = sum(r["height"] * r["width"] for r in mine)
+    assert point.bpp_pixels == pytest.approx(8 * sum(r["bytes"] for r in mine) / pixels)
+    assert point.scores["psnr"] == pytest.approx(np.mean([r["psnr"] for r in mine]))
+    assert point.scores["ms_ssim_db"] == pytest.approx(np.mean([ms_ssim_db(r["ms_ssim"]) for r in mine]))
+    rates = [point.bpp for point in result.points]
+    assert rates == sorted(rates) and len(rates) == 3
+    assert "| fake  |       1 |" in (tmp_path / "out" / "table.md").read_text()
+
+
+def test_lossless_points_are_null_in_json(images, fake_codecs, tmp_path, monkeypatch) -> None:
+    kind = type(fake_codecs[0])
+    monkeypatch.setattr(kind, "compress", lambda self, image: image.tobytes())
+    decode = lambda self, data: np.frombuffer(data, np.uint8).reshape(128, 160, 3)  # noqa: E731
+    monkeypatch.setattr(kind, "decompress", decode)
+    evaluate_bench(lambda: bench_of(fake_codecs[:1]), images[:1], tmp_path / "out")
+    text = (tmp_path / "out" / "fake.json").read_text()
+    assert json.loads(text, parse_constant=pytest.fail)["points"][0]["scores"]["psnr"] is None
+
+
+def test_accuracy_and_agreement_are_those_of_the_judge(images, table, small_photos, tmp_path) -> None:
+    (result,) = evaluate_bench(make_toy(("jpeg:5,60",), table), images, tmp_path / "out")
+    judge = toy_judge(table)
+    own = [int(np.argmax(logits)) for logits in judge.answers(small_photos)]
+    for point in result.points:
+        subject = make_toy((f"jpeg:{point.quality:g}",), table)().subjects[0]
+        decoded = [subject.codec.decompress(subject.codec.compress(image)) for image in small_photos]
+        seen = [int(np.argmax(logits)) for logits in judge.answers(decoded)]
+        hits = np.mean([a == b for a, b in zip(seen, [3, 11, 0], strict=True)])
+        agreeing = np.mean([a == b for a, b in zip(seen, own, strict=True)])
+        assert point.scores["top1"] == pytest.approx(100 * hits)
+        assert point.scores["top1_agreement"] == pytest.approx(100 * agreeing)
+    assert result.uncompressed["top1_agreement"] == 100
+    # without labels only agreement is left
+    (bare,) = evaluate_bench(make_toy(("jpeg:5,60",), None), images, tmp_path / "bare")
+    assert [metric.name for metric in bare.metrics] == ["top1_agreement", "psnr"]
+
+
+def test_two_processes_give_the_same_bits_as_one(images, table, tmp_path) -> None:
+    codecs = ("jpeg:5,20,60", "webp:10")
+    one = evaluate_bench(make_toy(codecs, table), images, tmp_path / "one")
+    two = evaluate_bench(make_toy(codecs, table), images, tmp_path / "two", Options(jobs=2))
+    for a, b in zip(one, two, strict=True):
+        assert [point.scores for point in a.points] == [point.scores for point in b.points]
+        assert [point.bpp for point in a.points] == [point.bpp for point in b.points]
+        assert a.uncompressed == b.uncompressed
+    assert np.isfinite(one[0].points[0].scores["cross_entropy"])
+
+
+def test_an_error_in_a_process_names_the_file(images, table, tmp_path) -> None:
+    images[1].write_bytes(b"not an image")
+    with pytest.raises(IcmError, match=r"1\.png: not an image this program reads"):
+        evaluate_bench(make_toy(("jpeg:20",), table), images, tmp_path / "out", Options(jobs=2))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("0.png,3\n", "expected the columns file and class_index"),
+        ("file,class_index\n0.png,3\n", r"no row for 1\.png among 1"),
+        ("file,class_index\n0.png,three\n", "line 2: class_index 'three'"),
+        (f"file,class_index\n0.png,{CLASSES}\n1.png,1\n2.png,1\n", r"0\.png: labels run from 12 to 12"),
+    ],
+)
+def test_bad_labels_are_named(content, message, images, table, tmp_path) -> None:
+    table.write_text(content)
+    with pytest.raises(IcmError, match=message):
+        evaluate_bench(make_toy(("jpeg:20",), table), images, tmp_path / "out")
+
+
+def test_answers_that_are_not_numbers_are_refused(images, table, tmp_path, monkeypatch) -> None:
+    bench = make_toy(("jpeg:20",), table)()
+    silent = Bench(
+        bench.subjects,
+        type(bench.judge)(
+            bench.judge.task,
+            lambda pictures: [np.full(CLASSES, np.nan) for _ in pictures],
+            bench.judge.labels,
+            bench.judge.network,
+        ),
+    )
+    with pytest.raises(IcmError, match=r"0\.png: the network toy answers with NaN"):
+        measure_images(lambda: silent, images, tmp_path / "out", Options())
+
+
+def test_a_codec_that_changes_the_size_is_refused(images, fake_codecs, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(type(fake_codecs[0]), "decompress", lambda self, data: np.zeros((2, 2, 3), np.uint8))
+    with pytest.raises(IcmError, match=r"0\.png: fake-1 decodes to \[2, 2, 3\], expected \[128, 160, 3\]"):
+        measure_images(lambda: bench_of(fake_codecs[:1]), images, tmp_path / "out", Options())
+
+
+def test_equal_names_are_refused(images, fake_codecs, tmp_path) -> None:
+    with pytest.raises(IcmError, match="have one name"):
+        measure_images(lambda: bench_of(fake_codecs[:1]), [*images, images[0]], tmp_path / "o", Options())
+
+
+def test_a_process_that_dies_is_explained(images, table, tmp_path, monkeypatch) -> None:
+    class Broken:
+        def __init__(self, *_) -> None: ...
+
+        def submit(self, *_):
+            raise harness.BrokenProcessPool
+
+        def shutdown(self, **_) -> None: ...
+
+    monkeypatch.setattr(harness, "ProcessPoolExecutor", Broken)
+    with pytest.raises(IcmError, match="run the same command again to go on, with fewer --jobs"):
+        evaluate_bench(make_toy(("jpeg:20",), table), images, tmp_path / "out", Options(jobs=2))
