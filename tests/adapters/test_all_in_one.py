@@ -1,0 +1,101 @@
+"""All-in-One: the paper's sizes, the tasks' pictures, every option."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from icm_jax import paths
+from icm_jax.adapters.all_in_one import AllInOneSpec, TaskDecoder, pixel_shuffle
+from icm_jax.adapters.multi_scale_fusion import MultiScaleFusion
+from icm_jax.adapters.registry import adapted
+from icm_jax.adapters.task_aggregation import TaskAggregation
+from icm_jax.errors import IcmError
+from icm_jax.evaluate.complexity import parameter_count
+from icm_jax.models.registry import build
+from icm_jax.models.tic import TICSpec
+from tests.adapters.random_values import random_variables
+from tests.tiny import BOTTLENECK, tiny_codec
+
+SMALL = AllInOneSpec(tasks=("a", "b"), middle=4, tam_hidden=4, msf_width=4, msf_window=4)
+OPTIONS = [
+    {},
+    {"decoder_adaptor_position": "before", "softmax_axis": "channel"},
+    {"phi": "pixel", "per_task_weights": True},
+    {"msf_axis": "channel", "head": "own_deconv"},
+]
+
+
+@pytest.mark.parametrize(("tasks", "count"), [(("a", "b", "c", "d"), 632_240), (("a", "b", "c"), 499_748)])
+def test_sizes_are_those_of_the_paper(tasks: tuple[str, ...], count: int):
+    size = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
+    model = build(TICSpec(), AllInOneSpec(tasks=tasks))
+    tree = jax.eval_shape(model.init, jax.random.key(0), size)["params"]["adapter"]
+    assert parameter_count(tree) == count
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda o: "-".join(map(str, o.values())) or "default")
+def test_a_picture_is_the_shared_one_plus_what_its_head_adds(options: dict):
+    spec = replace(SMALL, **options)
+    base_params = tiny_codec().stored.params
+    variables = random_variables(spec, BOTTLENECK)
+    y_hat = jax.random.normal(jax.random.key(2), (1, 4, 8, BOTTLENECK.M))
+    decode = jax.jit(lambda own: build(BOTTLENECK, spec).apply(own, y_hat, method="synthesise"))
+
+    def pictures(variables: dict) -> list[np.ndarray]:
+        return np.split(np.asarray(decode(adapted(base_params, variables))), 3, axis=-1)
+
+    leaves = paths.flatten(variables)
+    for path in ("head_a/kernel", "head_a/bias"):
+        leaves[f"params/g_s/{path}"] *= 0
+    shared, first, second = pictures(paths.unflatten(leaves))
+    assert shared.shape == (1, 64, 128, 3)
+    assert np.array_equal(shared, first) and not np.allclose(shared, second)
+
+
+def test_heads_start_at_zero():
+    fused = jnp.zeros((1, 2, 4, 4, 3))
+    heads = {"pixel_shuffle": 3 * 3 * 3 * 12 + 12, "own_deconv": 5 * 5 * 3 * 3 + 3}
+    for head, count in heads.items():
+        decoder = TaskDecoder(replace(SMALL, head=head))
+        params = decoder.init(jax.random.key(0), jnp.zeros((1, 8, 8, 3)), [fused] * 3, method="pictures")[
+            "params"
+        ]
+        assert parameter_count(params["head_a"]) == count
+        assert not any(np.any(leaf) for leaf in jax.tree.leaves(params["head_a"]))
+
+
+def test_aggregation_starts_as_the_mean_and_passes_it_to_every_task():
+    features = jax.random.normal(jax.random.key(0), (2, 3, 4, 5, 6))
+    for axis in ("task", "channel"):
+        module = TaskAggregation(4, softmax_axis=axis)
+        (shared, refined), _ = module.init_with_output(jax.random.key(1), features)
+        assert np.allclose(shared, features.mean(1), atol=1e-6)
+        assert np.allclose(refined, features + features.mean(1)[:, None], atol=1e-6)
+
+
+def test_fusion_hides_the_padding_of_a_map_smaller_than_its_window():
+    """A constant value stays itself only if the padded positions, which hold zeros, have no weight."""
+    maps = [jax.random.normal(jax.random.key(i), (1, 4 << i, 6 << i, 3)) for i in range(2)]
+    module = MultiScaleFusion(4, window=8)
+    fine = jnp.ones((1, 16, 24, 3))
+    params = module.init(jax.random.key(3), *maps, fine)
+    fused = module.apply(params, *maps, fine)
+    assert np.allclose(fused, fused[0, 0, 0], atol=1e-5)
+    assert np.abs(fused).max() > 0.1
+
+
+def test_pixel_shuffle_orders_channels_as_pytorch():
+    x = jnp.arange(8.0).reshape(1, 1, 1, 8)
+    assert pixel_shuffle(x)[0, :, :, 0].tolist() == [[0, 1], [2, 3]]
+    assert pixel_shuffle(x)[0, :, :, 1].tolist() == [[4, 5], [6, 7]]
+
+
+@pytest.mark.parametrize(
+    "values", [{"tasks": ()}, {"tasks": ("a", "a")}, {"tasks": ("shared",)}, {"head": "dense"}]
+)
+def test_impossible_specifications(values: dict):
+    with pytest.raises(IcmError):
+        AllInOneSpec(**values)
