@@ -3,6 +3,7 @@
 python benchmarks/dora_icm_counts.py
 """
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -53,7 +54,7 @@ def main() -> None:
     total = low_rank.count(backbone)
     print(f"\n{'adapters of the backbone':<32}{'parameters':>12}{'of ' + format(total, ','):>18}")
     for name, spec in ADAPTERS.items():
-        adapters = jax.eval_shape(lambda spec=spec: low_rank.init(jax.random.key(0), spec, backbone))
+        adapters = jax.eval_shape(partial(low_rank.init, jax.random.key(0), spec), backbone)
         count = low_rank.count(adapters)
         print(f"{name:<32}{count:>12,}{count / total:>18.3%}")
 

@@ -13,6 +13,8 @@ from jax import Array
 from jaxtyping import Float
 
 from icm_jax.errors import IcmError
+from icm_jax.layers.bicubic import bicubic
+from icm_jax.models.dora_icm.model import Output
 from icm_jax.tasks import losses
 
 Loss = Callable[[Array, Array], Array]
@@ -71,3 +73,16 @@ def dense_task(dataset: str, task: str) -> DenseTask:
     if task not in TASKS[dataset]:
         raise IcmError(f"{dataset} has no task {task!r}; choose one of {', '.join(TASKS[dataset])}")
     return TASKS[dataset][task]
+
+
+def rate_task_loss(
+    output: Output, label: Array, task: DenseTask, lmbda: float | Array, supervise_preliminary: bool = True
+) -> tuple[Float[Array, ""], dict[str, Array]]:
+    """bpp + lmbda · weight · (loss of the prediction + loss of the preliminary one, enlarged), and its parts."""
+    height, width = output.prediction.shape[1:3]
+    bpp = output.bits.mean() / (height * width)
+    final = task.loss(output.prediction, label)
+    parts = {"estimated_bpp": bpp, "final": final}
+    if supervise_preliminary:
+        parts["preliminary"] = task.loss(bicubic(output.preliminary, (height, width)), label)
+    return bpp + lmbda * task.weight * (final + parts.get("preliminary", 0.0)), parts

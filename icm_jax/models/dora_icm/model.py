@@ -18,7 +18,6 @@ from jaxtyping import Float
 
 from icm_jax import paths
 from icm_jax.adapters import low_rank
-from icm_jax.layers.bicubic import bicubic
 from icm_jax.layers.dense import Dense
 from icm_jax.layers.swiglu import layer_norm
 from icm_jax.models.dora_icm.decoder import Decoder
@@ -26,7 +25,6 @@ from icm_jax.models.dora_icm.feature_codec import feature_codec
 from icm_jax.models.dora_icm.preliminary import Preliminary, PreliminaryDecoder
 from icm_jax.models.dora_icm.spec import DoraICMSpec
 from icm_jax.models.eva02 import EVA02, EVA02Spec
-from icm_jax.tasks.dense import DenseTask
 
 TRAINED = (r"(adapter|preliminary|codec|decoder)/.*",)  # patterns for `icm_jax.paths`; the backbone is frozen
 FULL_FINE_TUNING = (r".*",)
@@ -129,16 +127,3 @@ def initial(key: Array, spec: DoraICMSpec, backbone: paths.Tree | None = None) -
     base = params["backbone"] if backbone is None else backbone
     own = {"adapter": low_rank.init(adapter, spec.adapter(), base)} if spec.rank else {}
     return {**params, **own, "backbone": base}, batch_stats
-
-
-def rate_task_loss(
-    output: Output, label: Array, task: DenseTask, lmbda: float | Array, supervise_preliminary: bool = True
-) -> tuple[Float[Array, ""], dict[str, Array]]:
-    """bpp + lmbda · weight · (loss of the prediction + loss of the preliminary one, enlarged), and its parts."""
-    height, width = output.prediction.shape[1:3]
-    bpp = output.bits.mean() / (height * width)
-    final = task.loss(output.prediction, label)
-    parts = {"estimated_bpp": bpp, "final": final}
-    if supervise_preliminary:
-        parts["preliminary"] = task.loss(bicubic(output.preliminary, (height, width)), label)
-    return bpp + lmbda * task.weight * (final + parts.get("preliminary", 0.0)), parts

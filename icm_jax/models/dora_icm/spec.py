@@ -59,6 +59,11 @@ class DoraICMSpec:
             raise IcmError(f"tap='concat4' needs a depth that is a multiple of 4, not {self.depth}")
         if self.N % 2:
             raise IcmError(f"N={self.N} is odd; the two passes need equal halves of the channels")
+        if narrow := [width for width in self.decoder_widths if width % (4 * self.decoder_heads)]:
+            raise IcmError(
+                f"decoder_widths: {narrow[0]} channels over {self.decoder_heads} heads; a head's share must be a "
+                "multiple of 4"
+            )
         if self.patch != self.y_stride and self.compress:
             raise IcmError(f"patch={self.patch}: streams are laid out for patches of {self.y_stride}")
 
