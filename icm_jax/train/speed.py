@@ -1,5 +1,6 @@
 """Speed of a run: steps and images a second, arithmetic a second, share of the device's peak, peak memory."""
 
+import resource
 import time
 from typing import ClassVar
 
@@ -67,6 +68,8 @@ def peak_flops() -> float:
 
 
 def peak_memory() -> dict[str, float]:
-    """Most bytes in use on the first device so far, in GiB; nothing where the backend does not say."""
+    """Most bytes in use so far, in GiB: on the first device, or of this process where the device is its processor."""
     stats = jax.local_devices()[0].memory_stats() or {}
-    return {"peak_gib": stats["peak_bytes_in_use"] / 2**30} if "peak_bytes_in_use" in stats else {}
+    if "peak_bytes_in_use" in stats:
+        return {"peak_gib": stats["peak_bytes_in_use"] / 2**30}
+    return {"peak_host_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}  # Linux counts in KiB

@@ -58,13 +58,6 @@ def slurm(tmp_path_factory) -> Iterator[dict[str, str]]:
     (folder / "munge.key").write_bytes(os.urandom(1024))
     (folder / "munge.key").chmod(0o600)
     folder.chmod(0o755)
-    files = {
-        "key": "munge.key",
-        "socket": "munge.sock",
-        "pid": "munge.pid",
-        "log": "munge.log",
-        "seed": "munge.seed",
-    }
     # The toy task in place of the trainer: same command line, same engine, seconds instead of minutes.
     python = folder / "python"
     python.write_text(f'#!/usr/bin/env bash\nshift 2\nexec {sys.executable} {ROOT}/tests/train/toy.py "$@"\n')
@@ -77,25 +70,13 @@ def slurm(tmp_path_factory) -> Iterator[dict[str, str]]:
         "PYTHONPATH": str(ROOT),
         "JAX_PLATFORMS": "cpu",
     }
-    processes = [
-        subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        for command in (
-            [
-                "munged",
-                "--foreground",
-                "--force",
-                *(
-                    f"--{name}-file={folder / file}"
-                    if name not in ("socket",)
-                    else f"--socket={folder / file}"
-                    for name, file in files.items()
-                ),
-            ],
-            ["slurmctld", "-D", "-c"],
-            ["slurmd", "-D", "-N", "localhost"],
-        )
-        if not time.sleep(1)
-    ]
+    munged = ["munged", "--foreground", "--force", f"--socket={folder}/munge.sock"]
+    munged += [f"--{kind}-file={folder}/munge.{kind}" for kind in ("key", "pid", "log", "seed")]
+    processes = []
+    for command in (munged, ["slurmctld", "-D", "-c"], ["slurmd", "-D", "-N", "localhost"]):
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        processes.append(subprocess.Popen(command, env=environment, **quiet))
+        time.sleep(1)
     try:
         until(
             lambda: (
@@ -134,7 +115,7 @@ def test_array_of_two_process_runs(slurm, tmp_path) -> None:
         for i in (1, 2)
     ]
     (tmp_path / "jobs.txt").write_text("\n".join(lines) + "\n")
-    options = ["--ntasks=2", "--cpus-per-task=1", "--array=0-1"]
+    options = ["--ntasks=2", "--ntasks-per-node=2", "--cpus-per-task=1", "--array=0-1"]
     submit(slurm, tmp_path, *options, "launch/slurm.sbatch", f"{tmp_path}/jobs.txt")
     try:
         until(lambda: all((tmp_path / str(i) / "finished").exists() for i in (1, 2)), 240)
