@@ -1,8 +1,9 @@
-"""Arguments and actions of `icm eval`; light to import, so that `icm --help` stays quick."""
+"""Arguments and actions of `icm eval` and `icm bd`; light to import, so that `icm --help` stays quick."""
 
 import argparse
 import dataclasses
 import importlib.util
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,14 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
             _eval,
             "what codecs cost in bytes, and what networks make of their pictures",
             "icm eval photos/ --codecs tic-lite jpeg webp --task classification --labels labels.csv -o results",
+        )
+    )
+    _add_bd(
+        add(
+            "bd",
+            _bd,
+            "Bjøntegaard deltas of curves against an anchor",
+            "icm bd results/jpeg.json results/tic-lite.json --plot bd.png",
         )
     )
 
@@ -48,6 +57,28 @@ def _add_eval(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_bd(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "anchor", type=Path, metavar="ANCHOR.json", help="result that the others are measured by"
+    )
+    parser.add_argument(
+        "results", nargs="+", type=Path, metavar="TEST.json", help="results of the same images"
+    )
+    parser.add_argument("--metric", action="append", help="repeatable (default: the task's first)")
+    parser.add_argument(
+        "--method", action="append", choices=("cubic", "pchip", "akima"), help="repeatable (cubic, pchip)"
+    )
+    parser.add_argument(
+        "--min-overlap",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="least shared part of the curves, 0 to 1",
+    )
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="the first two curves as PNG and SVG")
+    parser.add_argument("--json", action="store_true", help="print rows as JSON instead of a table")
+
+
 def _eval(options: argparse.Namespace) -> int:
     from icm_jax.evaluate.curves import markdown_table
     from icm_jax.evaluate.evaluation import Plan, evaluate
@@ -60,6 +91,23 @@ def _eval(options: argparse.Namespace) -> int:
         values["images"] = [values["images"]]
     plan = to_spec({**values, "name": "eval"}, {"eval": Plan}, "eval")
     print(markdown_table(evaluate(plan, options.output)))
+    return DONE
+
+
+def _bd(options: argparse.Namespace) -> int:
+    from icm_jax.evaluate import bd_table
+    from icm_jax.evaluate.plots import plot_pair
+    from icm_jax.evaluate.result import read_result
+
+    anchor, results = read_result(options.anchor), [read_result(path) for path in options.results]
+    methods = options.method or bd_table.METHODS
+    rows = bd_table.bd_rows(anchor, results, options.metric or (), methods, options.min_overlap)
+    if options.json:
+        print(json.dumps([dict(zip(bd_table.HEAD, row.cells(), strict=True)) for row in rows], indent=1))
+    else:
+        print(bd_table.markdown(rows))
+    if options.plot:
+        plot_pair(anchor, results[0], rows[0].metric, options.plot)
     return DONE
 
 

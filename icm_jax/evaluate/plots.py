@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from icm_jax.errors import IcmError
 from icm_jax.evaluate.anchors import AT_RATE
 from icm_jax.evaluate.curves import Curve, curves_of
+from icm_jax.evaluate.monotone_fit import fit_monotone, is_rising
 from icm_jax.evaluate.result import Result
 from icm_jax.metrics.metric import AGREEMENT, Metric
 
@@ -39,6 +42,40 @@ def plot_curves(results: Sequence[Result], out_png: Path, metrics: Sequence[Metr
     count = results[0].dataset["count"]
     figure.suptitle(f"{count} image{'s' * (count != 1)}, bytes of whole files", fontsize=10, color="#555")
     save(figure, out_png)
+
+
+def plot_pair(anchor: Result, result: Result, metric: Metric, out_png: Path) -> None:
+    """Two curves over log rate with what a BD delta sees of them: shared accuracies shaded, fits to folds dashed."""
+    figure = _new_figure()
+    axes = figure.subplots()
+    pair = curves_of([anchor, result], metric.name)
+    for curve, colour in zip(pair, ("#8a8f98", OWN_COLOURS[0]), strict=True):
+        axes.plot(curve.bpp, curve.value, "o-", color=colour, label=curve.label)
+        fit = _fit(curve, metric)
+        if fit is not None:
+            axes.plot(curve.bpp, fit, "--", color=colour, label=f"{curve.label}, monotone fit")
+    low = max(float(curve.value.min()) for curve in pair)
+    high = min(float(curve.value.max()) for curve in pair)
+    if low < high:
+        axes.axhspan(low, high, color="#f1f3f5", zorder=0, label="shared by both")
+    axes.set_xscale("log")
+    axes.set_xlabel("bits per pixel")
+    axes.set_ylabel(metric.title)
+    axes.grid(color="#e6e6e6", lw=0.7, which="both")
+    axes.legend(frameon=False)
+    save(figure, out_png)
+
+
+def _fit(curve: Curve, metric: Metric) -> np.ndarray | None:
+    """The monotone fit to a curve that folds back; None for one that does not, or has no fit."""
+    sign = -1 if metric.lower_is_better else 1
+    if is_rising(sign * curve.value):
+        return None
+    low, high = sorted((sign * metric.low, sign * metric.high))
+    try:
+        return sign * fit_monotone(np.log10(curve.bpp), sign * curve.value, (low, high))
+    except IcmError:
+        return None
 
 
 def save(figure: Any, out_png: Path) -> None:
