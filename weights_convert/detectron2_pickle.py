@@ -66,10 +66,16 @@ def _encode(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
+def _no_bytes() -> bytes:
+    """How Python 3 writes empty bytes for Python 2."""
+    return b""
+
+
 CORES = ("core", "_core")  # of NumPy before and since 2.0
 ALLOWED: Mapping[tuple[str, str], Callable[..., Any]] = {
     ("collections", "OrderedDict"): OrderedDict,
     ("_codecs", "encode"): _encode,
+    ("__builtin__", "bytes"): _no_bytes,
     ("numpy", "ndarray"): StoredArray,
     ("numpy", "dtype"): StoredDtype,
     **{(f"numpy.{core}.multiarray", "_reconstruct"): StoredArray for core in CORES},

@@ -14,8 +14,8 @@ def paste_mask(
     cell = (box[2:] - box[:2]) / np.array(mask.shape[::-1])
     if not (cell > 0).all():
         return image
-    low = np.maximum(np.floor(box[:2] - cell).astype(int), 0)
-    high = np.minimum(np.ceil(box[2:] + cell).astype(int), size[::-1])
+    low = np.clip(np.floor(box[:2] - cell).astype(int), 0, size[::-1])
+    high = np.clip(np.ceil(box[2:] + cell).astype(int), 0, size[::-1])
     columns, rows = (
         _hats((np.arange(low[axis], high[axis]) + 0.5 - box[axis]) / cell[axis] - 0.5, mask.shape[1 - axis])
         for axis in (0, 1)
@@ -27,7 +27,10 @@ def paste_mask(
 def paste_mask_rounded(
     mask: Float[np.ndarray, "m m"], box: Float[np.ndarray, "4"], size: tuple[int, int]
 ) -> Bool[np.ndarray, "h w"]:
-    """torchvision's way: a border of zeros, corners cut to whole pixels, then resized to what lies between them."""
+    """torchvision's way: a border of zeros, corners cut to whole pixels, then resized to what lies between them.
+
+    The box has to overlap the image.
+    """
     image = np.zeros(size, bool)
     side = mask.shape[0]
     mask = np.pad(mask, 1)
