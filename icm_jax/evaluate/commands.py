@@ -1,4 +1,4 @@
-"""Arguments and actions of `icm eval` and `icm bd`; light to import, so that `icm --help` stays quick."""
+"""Arguments and actions of `icm eval`, `icm bd` and `icm report`; light to import, so that `icm --help` stays quick."""
 
 import argparse
 import dataclasses
@@ -29,6 +29,14 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
             _bd,
             "Bjøntegaard deltas of curves against an anchor",
             "icm bd results/jpeg.json results/tic-lite.json --plot bd.png",
+        )
+    )
+    _add_report(
+        add(
+            "report",
+            _report,
+            "plots, tables and a page of results",
+            "icm report results/*.json -o report --layout transtic-table1",
         )
     )
 
@@ -79,6 +87,19 @@ def _add_bd(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print rows as JSON instead of a table")
 
 
+def _add_report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "results", nargs="+", type=Path, metavar="RESULT.json", help="results, or folders of them"
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the page and its parts")
+    parser.add_argument("--anchor", default="", help="curve that BD deltas are measured by")
+    parser.add_argument(
+        "--layout",
+        default="",
+        help="a paper's table: transtic-table1, aio-table2, aio-table3, dora-table3, dora-table4",
+    )
+
+
 def _eval(options: argparse.Namespace) -> int:
     from icm_jax.evaluate.curves import markdown_table
     from icm_jax.evaluate.evaluation import Plan, evaluate
@@ -108,6 +129,15 @@ def _bd(options: argparse.Namespace) -> int:
         print(bd_table.markdown(rows))
     if options.plot:
         plot_pair(anchor, results[0], rows[0].metric, options.plot)
+    return DONE
+
+
+def _report(options: argparse.Namespace) -> int:
+    from icm_jax.evaluate.report import write_report
+    from icm_jax.evaluate.result import read_results
+
+    results = read_results(options.results)
+    print(f"open {write_report(results, options.output, options.anchor, options.layout)}")
     return DONE
 
 

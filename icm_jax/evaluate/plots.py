@@ -30,7 +30,7 @@ def plot_curves(results: Sequence[Result], out_png: Path, metrics: Sequence[Metr
     """
     shown = list(metrics or results[0].metrics)
     rows = math.ceil(len(shown) / COLUMNS)
-    figure = _new_figure(rows)
+    figure = new_figure(rows)
     for axes, metric in zip(figure.subplots(rows, COLUMNS, squeeze=False).flat, shown, strict=False):
         _draw_panel(axes, curves_of(results, metric.name), metric.title)
         limit = results[0].uncompressed.get(metric.name)
@@ -46,7 +46,7 @@ def plot_curves(results: Sequence[Result], out_png: Path, metrics: Sequence[Metr
 
 def plot_pair(anchor: Result, result: Result, metric: Metric, out_png: Path) -> None:
     """Two curves over log rate with what a BD delta sees of them: shared accuracies shaded, fits to folds dashed."""
-    figure = _new_figure()
+    figure = new_figure()
     axes = figure.subplots()
     pair = curves_of([anchor, result], metric.name)
     for curve, colour in zip(pair, ("#8a8f98", OWN_COLOURS[0]), strict=True):
@@ -141,7 +141,7 @@ def _draw_panel(axes: Any, curves: list[Curve], title: str) -> None:
     axes.set_axisbelow(True)
 
 
-def _new_figure(rows: int = 1) -> Any:
+def new_figure(rows: int = 1) -> Any:
     """A figure without pyplot: no global state, no window system."""
     try:
         figure_class = importlib.import_module("matplotlib.figure").Figure
