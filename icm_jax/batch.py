@@ -94,8 +94,15 @@ def compress_files(
     return Outcome(done, failures)
 
 
-def decompress_files(codec: str | None, inputs: Sequence[str], output: Path | None, force: bool) -> Outcome:
-    """Decodes every input, each with the codec it names unless one is given."""
+def decompress_files(
+    codec: str | None,
+    inputs: Sequence[str],
+    output: Path | None,
+    force: bool,
+    adapter: Path | None = None,
+    picture: str | None = None,
+) -> Outcome:
+    """Decodes every input, each with the codec it names unless one is given, and with an adapter if it needs one."""
     sources, foreign = _split_foreign(find_inputs(inputs, (".icm",)))
     jobs, failures = _plan_outputs(sources, output, ".png", EXTENSIONS, force)
     failures += foreign
@@ -104,8 +111,8 @@ def decompress_files(codec: str | None, inputs: Sequence[str], output: Path | No
     for source, target in tqdm(jobs, unit="image", disable=None if len(jobs) > 1 else True):
         with _reporting(failures, f"{source}: "):
             data = read_stream(source)
-            reader = _reader(data, codec, loaded)
-            image = reader.decompress(data)
+            reader = _reader(data, codec, adapter, loaded)
+            image = reader.decompress(data, picture)
             write_image(target, image)
             done.append(_record(source, target, image.shape, len(data), reader))
     return Outcome(done, failures)
@@ -133,11 +140,13 @@ def read_stream(path: Path) -> bytes:
         raise IcmError(f"can not be read ({error.strerror}); check the path and its permissions") from None
 
 
-def _reader(data: bytes, codec: str | None, loaded: dict[tuple[str, int], Codec]) -> Codec:
+def _reader(
+    data: bytes, codec: str | None, adapter: Path | None, loaded: dict[tuple[str, int], Codec]
+) -> Codec:
     header = container.read_header(data)
     key = (codec or header.codec_id, header.quality)
     if key not in loaded:
-        loaded[key] = Codec.for_stream(data, codec)
+        loaded[key] = Codec.for_stream(data, codec, adapter)
     return loaded[key]
 
 

@@ -58,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_output(compress, "one .icm file for one input, else a folder (default: beside each input)")
     _add_codec(compress)
+    _add_adapter(compress)
     compress.add_argument("-q", "--quality", type=int, help="rate of an included codec, 1 = smallest files")
     compress.add_argument(
         "--alignment",
@@ -75,6 +76,10 @@ def _parser() -> argparse.ArgumentParser:
         decompress, "one image file for one input, else a folder (default: beside each input, as PNG)"
     )
     _add_codec(decompress)
+    _add_adapter(decompress)
+    decompress.add_argument(
+        "--picture", metavar="NAME", help="which picture, where the adapter makes several"
+    )
 
     inspect = _command(commands, "inspect", _inspect, "what a file holds", "icm inspect photo.icm --json")
     inspect.add_argument("inputs", nargs="+", metavar="IN", help=".icm files, folders or globs")
@@ -105,8 +110,12 @@ def _parser() -> argparse.ArgumentParser:
         commands, "complexity", _complexity, "parameters and kMACs a pixel", "icm complexity tic-lite"
     )
     complexity.add_argument(
-        "codec", metavar="CODEC", help="included codec, codec folder, or a published model: tic, tic-original"
+        "codec",
+        metavar="CODEC",
+        help="included codec, codec folder, or published: tic, tic-original, and on tic: transtic, sfma, all-in-one, "
+        "sft, channel-selection, roi",
     )
+    _add_adapter(complexity)
     complexity.add_argument("--json", action="store_true", help="print a record instead of a table")
 
     add_commands(functools.partial(_command, commands))
@@ -146,6 +155,10 @@ def _add_codec(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_adapter(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-a", "--adapter", type=Path, metavar="FILE", help="adapter to put on the codec")
+
+
 def _use_compilation_cache() -> None:
     """Compiled programs are kept between runs; JAX_COMPILATION_CACHE_DIR overrides the place, empty turns it off."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "icm-jax" / "xla"
@@ -158,7 +171,7 @@ def _compress(options: argparse.Namespace) -> int:
     from icm_jax.batch import compress_files
     from icm_jax.codec import DEFAULT_CODEC, Codec
 
-    codec = Codec.load(options.codec or DEFAULT_CODEC, options.quality)
+    codec = Codec.load(options.codec or DEFAULT_CODEC, options.quality, options.adapter)
     outcome = compress_files(
         codec, options.inputs, options.output, options.force, options.alignment, options.convert_16bit
     )
@@ -168,9 +181,9 @@ def _compress(options: argparse.Namespace) -> int:
 def _decompress(options: argparse.Namespace) -> int:
     from icm_jax.batch import decompress_files
 
-    return _finish(
-        decompress_files(options.codec, options.inputs, options.output, options.force), options.json
-    )
+    choices = (options.adapter, options.picture)
+    outcome = decompress_files(options.codec, options.inputs, options.output, options.force, *choices)
+    return _finish(outcome, options.json)
 
 
 def _finish(outcome: "tuple[list, list[str]]", as_json: bool) -> int:
@@ -211,14 +224,21 @@ def _parity(options: argparse.Namespace) -> int:
 
 
 def _complexity(options: argparse.Namespace) -> int:
+    from icm_jax.adapters import store
+    from icm_jax.adapters.registry import ADAPTERS
     from icm_jax.codec import Codec
     from icm_jax.evaluate.complexity import complexity, format_table
     from icm_jax.models.registry import MODELS
 
-    named = options.codec in MODELS and not Path(options.codec).exists()
-    spec = MODELS[options.codec].spec() if named else Codec.load(options.codec).stored.spec
-    result = complexity(spec)
-    print(json.dumps(result._asdict(), indent=2) if options.json else format_table({options.codec: result}))
+    name, adapter = options.codec, store.load(options.adapter).spec if options.adapter else None
+    if name in ADAPTERS and adapter is None:
+        spec, adapter = MODELS["tic"].spec(), ADAPTERS[name]()
+    elif name in MODELS and not Path(name).exists():
+        spec = MODELS[name].spec()
+    else:
+        spec = Codec.load(name).stored.spec
+    result = complexity(spec, adapter)
+    print(json.dumps(result._asdict(), indent=2) if options.json else format_table({name: result}))
     return DONE
 
 

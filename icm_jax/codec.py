@@ -31,6 +31,7 @@ from icm_jax.coding import coding_of
 from icm_jax.coding.latents import Quantised
 from icm_jax.errors import IcmError
 from icm_jax.models import programs
+from icm_jax.models.dora_icm.spec import DoraICMSpec
 from icm_jax.pretrained import store
 from icm_jax.pretrained.store import StoredCodec
 
@@ -67,6 +68,8 @@ class Codec:
     """
 
     def __init__(self, stored: StoredCodec, adapter: StoredAdapter | None = None) -> None:
+        if isinstance(stored.spec, DoraICMSpec):
+            raise IcmError(f"{stored.name} codes features for a task; use icm_jax.task_codec.TaskCodec")
         self._stored = stored if stored.hash else store.with_hash(stored)
         self._coding = coding_of(stored.spec)
         self._adapter = adapter
@@ -205,13 +208,22 @@ class Codec:
         """
         return list(self._compress_all(images, alignment, None, "float64", threads))
 
-    def decompress(self, data: bytes) -> UInt8[np.ndarray, "h w 3"]:
-        """Decodes a stream to the image; with an adapter of several pictures, to the one they share.
+    def decompress(self, data: bytes, picture: str | None = None) -> UInt8[np.ndarray, "h w 3"]:
+        """Decodes a stream to the image.
+
+        Args:
+            picture: which one, where an adapter makes several; default: the first, which is for all purposes.
 
         Raises:
             StreamError: damaged, truncated, of another codec or adapter, or symbols that differ from the encoder's.
+            IcmError: there is no such picture.
         """
-        return next(iter(self.decompress_pictures(data).values()))
+        if picture is not None and picture not in self.pictures:
+            raise IcmError(
+                f"there is no picture {picture!r}; this codec makes {', '.join(self.pictures) or 'none'}"
+            )
+        pictures = self.decompress_pictures(data)
+        return pictures[picture or self.pictures[0]]
 
     def decompress_pictures(self, data: bytes) -> dict[str, UInt8[np.ndarray, "h w 3"]]:
         """Decodes a stream, once, to all its pictures by name; see `pictures`."""

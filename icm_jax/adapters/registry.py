@@ -9,8 +9,11 @@ from jax import Array
 
 from icm_jax import plain_values
 from icm_jax.adapters.all_in_one import AllInOneSpec
+from icm_jax.adapters.channel_selection import ChannelSelectionSpec
 from icm_jax.adapters.prompts import PromptSpec
+from icm_jax.adapters.roi import RoiSpec
 from icm_jax.adapters.sfma import SfmaSpec
+from icm_jax.adapters.sft import SftSpec
 from icm_jax.models.hooks import AdapterSpec
 from icm_jax.models.registry import build
 from icm_jax.models.tic import TICSpec
@@ -19,6 +22,9 @@ ADAPTERS: dict[str, type[Any]] = {
     "transtic": PromptSpec,
     "sfma": SfmaSpec,
     "all-in-one": AllInOneSpec,
+    "sft": SftSpec,
+    "channel-selection": ChannelSelectionSpec,
+    "roi": RoiSpec,
 }
 
 
