@@ -39,12 +39,12 @@ def main() -> None:
 
     raw = tic_lite.get_config()
     raw.data.update(folder=options.folder, crop=options.crop, batch_size=options.batch)
-    config, task = parse(raw)
+    config, objective = parse(raw)
     mesh, tx = make_mesh(config.mesh), optimizer(config.optim)
-    state, shardings = loop.place_state(task, config, tx, mesh)
+    state, shardings = loop.place_state(objective, config, tx, mesh)
     batch = jax.device_put(next(batches), batch_sharding(mesh))
     key = jax.random.key(0)
-    step, _ = loop.compile_step(task, config, tx, shardings, (state, batch, key))
+    step, _ = loop.compile_step(objective, config, tx, shardings, (state, batch, key))
 
     def run() -> None:
         nonlocal state

@@ -61,15 +61,15 @@ def compile_one(config_name: str, fsdp: int) -> dict[str, object]:
     path, _, variant = config_name.partition(":")
     raw = importlib.import_module(path.removesuffix(".py").replace("/", ".")).get_config(variant)
     raw.mesh.fsdp = fsdp
-    config, task = parse(raw)
+    config, objective = parse(raw)
     mesh, tx = make_mesh(config.mesh), optimizer(config.optim)
-    state, shardings = loop.place_state(task, config, tx, mesh)
+    state, shardings = loop.place_state(objective, config, tx, mesh)
     crop = raw.data.crop
-    image = np.zeros((task.batch_size, crop, crop, 3), np.uint8)
-    rows = {"image": image, "id": np.zeros(task.batch_size, np.int32)}
+    image = np.zeros((objective.batch_size, crop, crop, 3), np.uint8)
+    rows = {"image": image, "id": np.zeros(objective.batch_size, np.int32)}
     batch = jax.device_put(rows, batch_sharding(mesh))
     key = jax.jit(partial(jax.random.key, 0), out_shardings=replicated(mesh))()
-    compiled, flops = loop.compile_step(task, config, tx, shardings, (state, batch, key))
+    compiled, flops = loop.compile_step(objective, config, tx, shardings, (state, batch, key))
     params = paths.flatten(state.params)
     return {
         "parameters": sum(int(jnp.size(leaf)) for leaf in params.values()),
@@ -77,7 +77,7 @@ def compile_one(config_name: str, fsdp: int) -> dict[str, object]:
         "fsdp": fsdp,
         "state_bytes": bytes_per_device(state),
         "temporary_bytes": compiled.memory_analysis().temp_size_in_bytes,
-        "flops_per_image": flops / task.batch_size,
+        "flops_per_image": flops / objective.batch_size,
         "collectives": collective_bytes(compiled.as_text()),
     }
 

@@ -31,14 +31,14 @@ LMBDA = 0.0067
 def main() -> None:
     """Prints times and ratio."""
     model = {"name": "tic"} | ({"N": 32, "M": 48} if OPTIONS.small else {})
-    config, task = parse(ml_collections.ConfigDict({"model": model, "rate": {"lmbda": (LMBDA,)}}))
+    config, objective = parse(ml_collections.ConfigDict({"model": model, "rate": {"lmbda": (LMBDA,)}}))
     pixels = np.random.default_rng(1).integers(0, 256, (1, 256, 256, 3), np.uint8)
     batch = {"image": pixels, "id": np.zeros(1, np.int32)}
     spec = model_spec(model)
     flat = random_params(spec)
 
     tx = optimizer(config.optim)
-    step, key = jax.jit(make_train_step(task, config, tx), donate_argnums=0), jax.random.key(0)
+    step, key = jax.jit(make_train_step(objective, config, tx), donate_argnums=0), jax.random.key(0)
     state = initial_state(jax.device_put(traverse_util.unflatten_dict(flat, sep="/")), {}, {}, tx)
 
     def ours() -> None:

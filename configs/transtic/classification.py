@@ -1,7 +1,7 @@
 """Steering a codec to classification, as TransTIC does it (Kao et al., ICCV 2023, section 4).
 
-    python -m icm_jax.main --config=configs/transtic/classification.py:prompts --config.transfer.base=runs/base/codecs/q1 \
-        --config.data.folder=PHOTOS --workdir=runs/transtic
+    python -m icm_jax.main --config=configs/transtic/classification.py:prompts \
+        --config.transfer.base=runs/base/codecs/q1 --config.data.folder=PHOTOS --workdir=runs/transtic
 
 `:prompts` (TransTIC), `:sfma` (AdaptICMH), `:full` (the whole codec). `:smoke` runs a few steps of SFMA on the included
 codec and photos against a network of random weights.

@@ -1,8 +1,8 @@
 """The engine's sections of a training config, read strictly: an unknown key stops a run before its first step.
 
-name, seed, init_from, task, trainable      plain keys
+name, seed, init_from, objective, trainable      plain keys
 optim, mesh, compute, checkpoint, log       the engine's
-model, data, …                              the task's own, declared beside it (icm_jax.train.registry)
+model, data, …                              the objective's own, declared beside it (icm_jax.train.registry)
 """
 
 import dataclasses

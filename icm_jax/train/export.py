@@ -11,7 +11,7 @@ from icm_jax.entropy.factorized import fit_quantiles
 from icm_jax.entropy.tables import centred_scale_table, factorized_tables, gaussian_tables
 from icm_jax.models.registry import ModelSpec
 from icm_jax.pretrained import store
-from icm_jax.train.task import Params
+from icm_jax.train.objective import Params
 
 
 def export(

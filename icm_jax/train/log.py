@@ -16,8 +16,8 @@ import numpy as np
 from tensorboardX import SummaryWriter
 
 from icm_jax.train.distributed import is_main
+from icm_jax.train.objective import Pictures
 from icm_jax.train.speed import Speed
-from icm_jax.train.task import Pictures
 
 
 class RunLog:

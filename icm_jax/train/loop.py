@@ -1,6 +1,6 @@
-"""The training loop of every task.
+"""The training loop of every objective.
 
-    config ─► task, mesh, parameters, optimiser ─► (resume) ─► steps ─► export ─► evaluation through real files
+    config ─► objective, mesh, parameters, optimiser ─► (resume) ─► steps ─► export ─► evaluation through real files
 
 Running the same command again continues a run; a finished run is exported and evaluated again.
 """
@@ -31,6 +31,7 @@ from icm_jax.train.mesh import (
     tree_shardings,
 )
 from icm_jax.train.not_finite import NotFinite
+from icm_jax.train.objective import Objective, Share
 from icm_jax.train.optimizer import optimizer
 from icm_jax.train.overview import overview
 from icm_jax.train.preemption import Preempted, PreemptionWatch
@@ -38,7 +39,6 @@ from icm_jax.train.registry import parse
 from icm_jax.train.speed import Speed
 from icm_jax.train.state import TrainState, initial_state
 from icm_jax.train.step import make_train_step
-from icm_jax.train.task import Share, Task
 from icm_jax.train.workdir import remember_config
 
 
@@ -51,17 +51,17 @@ def train(raw_config: ml_collections.ConfigDict, workdir: str | Path) -> TrainSt
     """
     # --- Config ----------------------------------------------------------------------------------------------------
     workdir = Path(workdir)
-    config, task = parse(raw_config)
+    config, objective = parse(raw_config)
     mesh = make_mesh(config.mesh)
-    check_batch(task.batch_size, config.optim.accumulate)
+    check_batch(objective.batch_size, config.optim.accumulate)
     if is_main():
         remember_config(raw_config, workdir)
 
     # --- Parameters, optimiser, and where they live ----------------------------------------------------------------
     key = jax.jit(lambda: jax.random.key(config.seed), out_shardings=replicated(mesh))()
     tx = optimizer(config.optim)
-    state, shardings = place_state(task, config, tx, mesh)
-    speed = Speed(task.batch_size)
+    state, shardings = place_state(objective, config, tx, mesh)
+    speed = Speed(objective.batch_size)
     with (
         closing(RunLog(workdir, config.optim.total_steps, speed)) as log,
         closing(Checkpoints(workdir, config.checkpoint)) as checkpoints,
@@ -83,14 +83,16 @@ def train(raw_config: ml_collections.ConfigDict, workdir: str | Path) -> TrainSt
         # --- Steps -------------------------------------------------------------------------------------------------
         step_fn = None
         first = step = int(state.step)
-        batches = task.batches(config.seed, Share(jax.process_index(), jax.process_count()), first)
+        batches = objective.batches(config.seed, Share(jax.process_index(), jax.process_count()), first)
         to_devices = partial(jax.make_array_from_process_local_data, batch_sharding(mesh))
         guard = NotFinite(workdir, config.optim.skip_not_finite)
         with PreemptionWatch() as preemption:
             while step < config.optim.total_steps:
                 batch = jax.tree.map(to_devices, next(batches))
                 if step_fn is None:
-                    step_fn, speed.step_flops = compile_step(task, config, tx, shardings, (state, batch, key))
+                    step_fn, speed.step_flops = compile_step(
+                        objective, config, tx, shardings, (state, batch, key)
+                    )
                 trace(config.log.profile, step, workdir)
                 state, metrics = step_fn(state, batch, key)
                 step += 1
@@ -104,7 +106,7 @@ def train(raw_config: ml_collections.ConfigDict, workdir: str | Path) -> TrainSt
                 stop = preemption.reached(step)
                 validation = None
                 if due or (config.log.validate_steps and step % config.log.validate_steps == 0):
-                    validation = validate(task, config, state, step, log)
+                    validation = validate(objective, config, state, step, log)
                 if due or stop:
                     guard.flush()
                     checkpoints.save(step, state, key, validation)
@@ -115,7 +117,7 @@ def train(raw_config: ml_collections.ConfigDict, workdir: str | Path) -> TrainSt
         checkpoints.wait()
 
         # --- Export, evaluation ------------------------------------------------------------------------------------
-        finish(task, config, state, workdir)
+        finish(objective, config, state, workdir)
     return state
 
 
@@ -130,14 +132,14 @@ def check_batch(batch_size: int, accumulate: int) -> None:
         )
 
 
-def place_state(task: Task, config: RunConfig, tx: Any, mesh: Any) -> tuple[TrainState, TrainState]:
+def place_state(objective: Objective, config: RunConfig, tx: Any, mesh: Any) -> tuple[TrainState, TrainState]:
     """The state before the first step, every array made where it will live, and the tree of those places."""
-    everything = task.initial_params(
+    everything = objective.initial_params(
         jax.random.key(config.seed, impl="rbg")
     )  # rbg compiles three times as fast
     places = param_shardings(everything, mesh, config.mesh)
-    statistics, rest = paths.select(everything, task.statistics, "statistics")
-    params, frozen = paths.select(rest, config.trainable or task.trainable, "trainable")
+    statistics, rest = paths.select(everything, objective.statistics, "statistics")
+    params, frozen = paths.select(rest, config.trainable or objective.trainable, "trainable")
     abstract = jax.eval_shape(partial(initial_state, tx=tx), params, frozen, statistics)
     shardings = tree_shardings(abstract, places, mesh)
     state = jax.jit(partial(initial_state, tx=tx), out_shardings=shardings)(params, frozen, statistics)
@@ -145,12 +147,12 @@ def place_state(task: Task, config: RunConfig, tx: Any, mesh: Any) -> tuple[Trai
 
 
 def compile_step(
-    task: Task, config: RunConfig, tx: Any, shardings: TrainState, arguments: tuple[Any, ...]
+    objective: Objective, config: RunConfig, tx: Any, shardings: TrainState, arguments: tuple[Any, ...]
 ) -> Any:
     """The compiled step, and its floating-point operations: two a multiply–accumulate of products and convolutions."""
     mesh = jax.tree.leaves(shardings)[0].mesh
     jitted = jax.jit(
-        make_train_step(task, config, tx),
+        make_train_step(objective, config, tx),
         in_shardings=(shardings, batch_sharding(mesh), replicated(mesh)),
         out_shardings=(shardings, replicated(mesh)),
         donate_argnums=0,
@@ -168,14 +170,14 @@ def trace(profile: tuple[int, ...], step: int, workdir: Path) -> None:
 
 
 def validate(
-    task: Task, config: RunConfig, state: TrainState, step: int, log: RunLog
+    objective: Objective, config: RunConfig, state: TrainState, step: int, log: RunLog
 ) -> dict[str, float] | None:
-    """Numbers of the held-out set, logged with pictures; None when the task has none."""
-    if task.validate is None:
+    """Numbers of the held-out set, logged with pictures; None when the objective has none."""
+    if objective.validate is None:
         return None
     params = evaluated_params(config, state)
-    values = task.validate(params)
-    log.validation(step, values, task.show(params) if task.show is not None and is_main() else None)
+    values = objective.validate(params)
+    log.validation(step, values, objective.show(params) if objective.show is not None and is_main() else None)
     if config.checkpoint.best and config.checkpoint.best not in values:
         raise IcmError(
             f"checkpoint.best={config.checkpoint.best!r} is not measured; choose one of {', '.join(values)}"
@@ -193,7 +195,7 @@ def evaluated_params(config: RunConfig, state: TrainState) -> Any:
     return jax.jit(lambda tree: tree, out_shardings=replicated(mesh))(params)
 
 
-def finish(task: Task, config: RunConfig, state: TrainState, workdir: Path) -> None:
+def finish(objective: Objective, config: RunConfig, state: TrainState, workdir: Path) -> None:
     """Exports and evaluates on the main process."""
     params = evaluated_params(config, state)
     if not is_main():
@@ -203,7 +205,7 @@ def finish(task: Task, config: RunConfig, state: TrainState, workdir: Path) -> N
         "steps": int(state.step),
         "started_from_weights": bool(config.init_from),
     }
-    exported = task.export(jax.device_get(params), facts, workdir / "codecs")
-    if task.evaluate is not None:
-        task.evaluate(exported, workdir / "results")
+    exported = objective.export(jax.device_get(params), facts, workdir / "codecs")
+    if objective.evaluate is not None:
+        objective.evaluate(exported, workdir / "results")
     write_bytes(workdir / "finished", f"{int(state.step)}\n".encode())

@@ -11,7 +11,7 @@ import numpy as np
 from icm_jax.data.image_io import write_bytes
 from icm_jax.errors import IcmError
 from icm_jax.train.log import scalars
-from icm_jax.train.task import Batch, Metrics
+from icm_jax.train.objective import Batch, Metrics
 
 
 class NotFinite:

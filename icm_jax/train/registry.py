@@ -1,4 +1,4 @@
-"""The tasks by name, and how a whole config becomes a task and the engine's settings."""
+"""The objectives by name, and how a whole config becomes an objective and the engine's settings."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -7,52 +7,52 @@ from typing import Any, NamedTuple
 import ml_collections
 
 from icm_jax.errors import IcmError
-from icm_jax.tasks import base_codec, transfer
+from icm_jax.objectives import base_codec, transfer
 from icm_jax.train.config import PLAIN, SECTIONS, RunConfig, plain_values, refuse_unknown, run_config, section
-from icm_jax.train.task import Task
+from icm_jax.train.objective import Objective
 
 
-class TaskEntry(NamedTuple):
-    """A task's own config sections and the function that builds it from them, by keyword, and the run's config.
+class Entry(NamedTuple):
+    """An objective's own config sections and the function that builds it from them, by keyword, and the run's config.
 
     A section is a dataclass, read strictly by its fields, or a function of the section's values.
     """
 
     sections: Mapping[str, Callable[..., Any]]
-    build: Callable[..., Task]
+    build: Callable[..., Objective]
 
 
-TASKS: dict[str, TaskEntry] = {
-    "base_codec": TaskEntry(base_codec.SECTIONS, base_codec.base_codec),
-    "transfer": TaskEntry(transfer.SECTIONS, transfer.transfer),
+OBJECTIVES: dict[str, Entry] = {
+    "base_codec": Entry(base_codec.SECTIONS, base_codec.base_codec),
+    "transfer": Entry(transfer.SECTIONS, transfer.transfer),
 }
 
 
-def default_config(task: str) -> ml_collections.ConfigDict:
-    """A config of a task with every key at its default, so that each can be changed on the command line."""
-    sections = {**SECTIONS, **_entry(task).sections}
+def default_config(objective: str) -> ml_collections.ConfigDict:
+    """A config of an objective with every key at its default, so that each can be changed on the command line."""
+    sections = {**SECTIONS, **_entry(objective).sections}
     values = {name: _defaults(make) for name, make in sections.items() if dataclasses.is_dataclass(make)}
-    return ml_collections.ConfigDict({**PLAIN, "task": task, **values})
+    return ml_collections.ConfigDict({**PLAIN, "objective": objective, **values})
 
 
-def parse(config: ml_collections.ConfigDict) -> tuple[RunConfig, Task]:
+def parse(config: ml_collections.ConfigDict) -> tuple[RunConfig, Objective]:
     """Checks every key and value of a config and builds what it describes.
 
     Raises:
-        IcmError: unknown task, section or key (with the nearest valid one), or an impossible value.
+        IcmError: unknown objective, section or key (with the nearest valid one), or an impossible value.
     """
     values = plain_values(config)
-    entry = _entry(values.get("task", "base_codec"))
-    refuse_unknown("config", values, {*SECTIONS, *PLAIN, "task", *entry.sections})
+    entry = _entry(values.get("objective", "base_codec"))
+    refuse_unknown("config", values, {*SECTIONS, *PLAIN, "objective", *entry.sections})
     run = run_config(values)
     own = {key: _read(key, make, values.get(key, {})) for key, make in entry.sections.items()}
     return run, entry.build(run, **own)
 
 
-def _entry(task: str) -> TaskEntry:
-    if task not in TASKS:
-        raise IcmError(f"task={task!r} is unknown; choose one of {', '.join(TASKS)}")
-    return TASKS[task]
+def _entry(objective: str) -> Entry:
+    if objective not in OBJECTIVES:
+        raise IcmError(f"objective={objective!r} is unknown; choose one of {', '.join(OBJECTIVES)}")
+    return OBJECTIVES[objective]
 
 
 def _read(name: str, make: Callable[..., Any], values: Mapping[str, Any]) -> Any:

@@ -72,4 +72,6 @@ def peak_memory() -> dict[str, float]:
     stats = jax.local_devices()[0].memory_stats() or {}
     if "peak_bytes_in_use" in stats:
         return {"peak_gib": stats["peak_bytes_in_use"] / 2**30}
-    return {"peak_host_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}  # Linux counts in KiB
+    return {
+        "peak_host_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    }  # Linux counts in KiB

@@ -1,4 +1,4 @@
-"""One training step of any task: loss, gradients of the trained subtree, optimiser, averaged weights.
+"""One training step of any objective: loss, gradients of the trained subtree, optimiser, averaged weights.
 
 batch ─► parts, one after another ─► mean loss and gradients ─► clip, update ─► average
 """
@@ -14,20 +14,20 @@ from jax import Array
 from icm_jax import paths
 from icm_jax.train.compute import cast, rematerialised
 from icm_jax.train.config import RunConfig
+from icm_jax.train.objective import Batch, Metrics, Objective
 from icm_jax.train.state import TrainState
-from icm_jax.train.task import Batch, Metrics, Task
 
 Gradients = Callable[..., tuple[Any, tuple[Metrics, Any]]]  # -> gradients, (metrics, statistics)
 TrainStep = Callable[[TrainState, Batch, Array], tuple[TrainState, Metrics]]
 
 
-def make_train_step(task: Task, config: RunConfig, tx: optax.GradientTransformation) -> TrainStep:
+def make_train_step(objective: Objective, config: RunConfig, tx: optax.GradientTransformation) -> TrainStep:
     """`step(state, batch, key) -> (state, metrics)`, not jitted.
 
     A step whose loss or gradient is not finite leaves parameters, average and optimiser as they were, counts one
     more in `state.rejected` and reports `finite` = False.
     """
-    gradients = _accumulated(_gradients(task, config), config.optim.accumulate)
+    gradients = _accumulated(_gradients(objective, config), config.optim.accumulate)
 
     def step(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
         key = jax.random.fold_in(key, state.step)
@@ -58,11 +58,11 @@ def make_train_step(task: Task, config: RunConfig, tx: optax.GradientTransformat
     return step
 
 
-def _gradients(task: Task, config: RunConfig) -> Gradients:
+def _gradients(objective: Objective, config: RunConfig) -> Gradients:
     def loss(params: Any, rest: Any, batch: Batch, step: Array, key: Array) -> tuple[Array, Any]:
         everything = cast(paths.merge(params, rest), config.compute.dtypes)
         with rematerialised(config.compute.remat):
-            out = task.loss(everything, batch, step, key)
+            out = objective.loss(everything, batch, step, key)
         return out.value, ({"loss": out.value} | out.metrics, dict(out.statistics))
 
     return jax.grad(loss, has_aux=True)

@@ -1,4 +1,4 @@
-"""The engine with a toy task: sharding, accumulation, freezing, dtypes, resume, damage, NaNs, best checkpoint."""
+"""The engine with a toy objective: sharding, accumulation, freezing, dtypes, resume, damage, NaNs, best checkpoint."""
 
 import json
 import shutil
@@ -50,8 +50,8 @@ def test_frozen_parameters_have_no_gradient_and_no_optimiser_state(tmp_path) -> 
     assert set(paths.flatten(state.params)) == {"second/kernel", "second/bias"}
     shapes = {leaf.shape for leaf in jax.tree.leaves(state.opt_state)}
     assert (16, 64) not in shapes and (64, 4) in shapes
-    config, task = parse(toy_config())
-    fresh = task.initial_params(jax.random.key(config.seed, impl="rbg"))
+    config, objective = parse(toy_config())
+    fresh = objective.initial_params(jax.random.key(config.seed, impl="rbg"))
     np.testing.assert_array_equal(state.frozen["first"]["kernel"], fresh["first"]["kernel"])
 
 
@@ -158,8 +158,8 @@ def test_batches_that_can_not_be_spread_are_refused(tmp_path) -> None:
 
 
 def test_unknown_task_section_and_key_are_named() -> None:
-    with pytest.raises(IcmError, match="task='tyo' is unknown; choose one of base_codec"):
-        parse(toy_config(task="tyo"))
+    with pytest.raises(IcmError, match="objective='tyo' is unknown; choose one of base_codec"):
+        parse(toy_config(objective="tyo"))
     with pytest.raises(IcmError, match=r"config\.mesh has no key 'fspd'; did you mean 'fsdp'"):
         parse(toy_config(mesh={"fspd": 2}))
     config = toy_config()

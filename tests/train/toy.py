@@ -1,4 +1,4 @@
-"""A task of two small dense layers, for tests of the engine alone; run as a script it is a whole training run.
+"""An objective of two small dense layers, for tests of the engine alone; run as a script it is a whole training run.
 
 python tests/train/toy.py --config=tests/train/toy_config.py --workdir=W
 """
@@ -15,7 +15,7 @@ import ml_collections
 import numpy as np
 
 from icm_jax.train import registry
-from icm_jax.train.task import Loss, Pictures, Share, Task
+from icm_jax.train.objective import Loss, Objective, Pictures, Share
 
 FEATURES = 16
 
@@ -31,7 +31,7 @@ class ToyConfig:
     seconds: float = 0.0
 
 
-def toy(run: Any, toy: ToyConfig) -> Task:
+def toy(run: Any, toy: ToyConfig) -> Objective:
     """Learns the cosine of a fixed projection, with noise a row on the input."""
 
     def initial_params(key: jax.Array) -> dict[str, Any]:
@@ -80,14 +80,16 @@ def toy(run: Any, toy: ToyConfig) -> Task:
         return {"size": float(jnp.abs(jnp.abs(params["second"]["bias"]).sum() - 0.05))}
 
     show = Pictures({"grey": np.full((4, 4, 3), 0.5, np.float32)}, {"weights": np.arange(5.0)})
-    return Task(initial_params, loss, batches, toy.batch_size, export, None, validate, lambda params: show)
+    return Objective(
+        initial_params, loss, batches, toy.batch_size, export, None, validate, lambda params: show
+    )
 
 
 def leaves(tree: Any) -> list[tuple[Any, np.ndarray]]:
     return [(path, np.asarray(leaf)) for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]]
 
 
-registry.TASKS["toy"] = registry.TaskEntry({"toy": ToyConfig}, toy)
+registry.OBJECTIVES["toy"] = registry.Entry({"toy": ToyConfig}, toy)
 
 
 def toy_config(**sections: Any) -> ml_collections.ConfigDict:

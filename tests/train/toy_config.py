@@ -1,4 +1,4 @@
-"""The toy task as a config file, for runs in processes of their own."""
+"""The toy objective as a config file, for runs in processes of their own."""
 
 from typing import Any
 

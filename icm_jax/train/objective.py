@@ -1,9 +1,9 @@
-"""What the engine trains: everything that differs between tasks, as one value of functions.
+"""What the engine trains: everything that differs between objectives, as one value of functions.
 
-    Task ── initial_params, loss, batches ──► engine (loop, step, mesh, checkpoints) ──► export, evaluate
+    Objective ── initial_params, loss, batches ──► engine (loop, step, mesh, checkpoints) ──► export, evaluate
 
-The engine knows no codec, no adapter and no recogniser. A new task is one module that builds a `Task` and one row
-in `icm_jax.train.registry.TASKS`.
+The engine knows no codec, no adapter and no recogniser. A new objective is one module that builds an `Objective` and
+one row in `icm_jax.train.registry.OBJECTIVES`.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,7 +34,7 @@ class Loss:
     Attributes:
         value: what is minimised; the mean over the batch, so that the mean over equal parts of it is the same number.
         metrics: numbers for the log.
-        statistics: new values of what `Task.statistics` names, such as running means of batch norms; else empty.
+        statistics: new values of what `Objective.statistics` names, such as running means of batch norms; else empty.
     """
 
     value: Array
@@ -50,7 +50,7 @@ class Pictures(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Task:
+class Objective:
     """One thing to train.
 
     Attributes:

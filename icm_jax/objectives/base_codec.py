@@ -27,7 +27,7 @@ from icm_jax.train.checkpoint import averaged_params
 from icm_jax.train.config import RunConfig
 from icm_jax.train.evaluation import EvalConfig, evaluate
 from icm_jax.train.export import export
-from icm_jax.train.task import Batch, Loss, Metrics, Params, Pictures, Share, Task
+from icm_jax.train.objective import Batch, Loss, Metrics, Objective, Params, Pictures, Share
 
 
 @dataclass(frozen=True)
@@ -82,10 +82,10 @@ SECTIONS: dict[str, Callable[..., Any]] = {
 
 def base_codec(
     run: RunConfig, model: ModelSpec, rate: RateConfig, data: CropConfig, eval: EvalConfig
-) -> Task:
-    """The task of a config with the sections above."""
+) -> Objective:
+    """The objective of a config with the sections above."""
     codec = _Codec(run, model, rate, data, eval)
-    return Task(
+    return Objective(
         initial_params=codec.initial_params,
         loss=codec.loss,
         batches=codec.batches,

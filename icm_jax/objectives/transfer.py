@@ -27,13 +27,13 @@ from icm_jax.errors import IcmError
 from icm_jax.models.hooks import AdapterSpec
 from icm_jax.models.registry import build
 from icm_jax.models.tic import Latents
+from icm_jax.objectives.base_codec import CropConfig
 from icm_jax.pretrained import store
 from icm_jax.recognizers.recognizer import Recognizer
 from icm_jax.recognizers.registry import RECOGNIZERS, load_recognizer, with_params
-from icm_jax.tasks.base_codec import CropConfig
 from icm_jax.train.config import RunConfig
 from icm_jax.train.export import make_codec
-from icm_jax.train.task import Batch, Loss, Params, Share, Task
+from icm_jax.train.objective import Batch, Loss, Objective, Params, Share
 
 
 @dataclass(frozen=True)
@@ -79,11 +79,13 @@ SECTIONS: dict[str, Callable[..., Any]] = {
 }
 
 
-def transfer(run: RunConfig, transfer: TransferConfig, adapter: AdapterSpec | None, data: CropConfig) -> Task:
-    """The task of a config with the sections above."""
+def transfer(
+    run: RunConfig, transfer: TransferConfig, adapter: AdapterSpec | None, data: CropConfig
+) -> Objective:
+    """The objective of a config with the sections above."""
     steered = _Steered(run, transfer, adapter, data)
     has_statistics = any(kind != "params" for kind in steered.fresh_kinds())
-    return Task(
+    return Objective(
         initial_params=steered.initial_params,
         loss=steered.loss,
         batches=steered.batches,
@@ -112,7 +114,7 @@ class _Steered:
         spec = base.spec if config.drop_path else dataclasses.replace(base.spec, drop_path=0.0)
         if self.adapter is None and self.run.init_from:
             raise IcmError(
-                "init_from is not used by task 'transfer': transfer.base names the codec it starts from"
+                "init_from is not used by objective 'transfer': transfer.base names the codec it starts from"
             )
         object.__setattr__(self, "base", base)
         object.__setattr__(
