@@ -86,9 +86,16 @@ def slurm(tmp_path_factory) -> Iterator[dict[str, str]]:
         )
         yield environment
     finally:
+        subprocess.run(["scancel", "--user=root"], env=environment, check=False)
+        subprocess.run(["scancel", "--user=root", "--signal=KILL"], env=environment, check=False)
+        until(lambda: not queue(environment), 60)
         for process in reversed(processes):
             process.terminate()
             process.wait(30)
+
+
+def queue(environment: dict[str, str]) -> str:
+    return subprocess.run(["squeue", "--noheader"], env=environment, capture_output=True, text=True).stdout
 
 
 def until(condition: Callable[[], bool], seconds: float) -> None:
