@@ -1,12 +1,15 @@
 """From an image to a file to a prediction, by the model as it is trained and as it is stored."""
 
 from functools import cache
+from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from icm_jax.bitstream import WrongCodec
+from icm_jax.codec import Codec
 from icm_jax.errors import IcmError
 from icm_jax.models.dora_icm.model import DoraICM, variables
 from icm_jax.models.eva02 import normalise
@@ -36,12 +39,13 @@ def test_the_file_gives_the_prediction_of_the_model() -> None:
     prediction = codec().decompress(data)
     assert prediction.shape == (64, 128, 3)
     collections = variables(TINY, *trained())
-    expected = jax.jit(DoraICM(TINY).apply)(collections, normalise(image[None] / np.float32(255)))
+    pixels = jnp.asarray(image[None], jnp.float32) / 255
+    expected = jax.jit(DoraICM(TINY).apply)(collections, normalise(pixels))
     np.testing.assert_allclose(prediction, expected.prediction[0], atol=0.02)  # weights are stored as float16
     assert codec().estimated_bits(image) > 1000
 
 
-def test_a_stream_needs_the_stored_part_alone(tmp_path) -> None:
+def test_a_stream_needs_the_stored_part_alone(tmp_path: Path) -> None:
     data = codec().compress(picture(50, 70))
     store.save(codec().stored, tmp_path / "edge")
     decoder = TaskCodec(store.load(tmp_path / "edge"))
@@ -59,6 +63,8 @@ def test_what_does_not_belong_together_is_refused() -> None:
         stranger.decompress(codec().compress(picture(64, 64)))
     with pytest.raises(IcmError, match="needs the backbone"):
         TaskCodec(codec().stored, jax.tree.map(lambda leaf: leaf + 1, params["backbone"]))
+    with pytest.raises(IcmError, match="codes features for a task"):
+        Codec(codec().stored)
     with pytest.raises(IcmError, match="both sides must be in"):
         codec().compress(np.zeros((64, 2000, 3), np.uint8))
     with pytest.raises(IcmError, match="expected uint8"):

@@ -8,13 +8,13 @@ included. Elsewhere the map is padded at the bottom and right and the padded tok
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jax import Array
 from jaxtyping import Float
 
+from icm_jax.layers.attention import batched_dot, softmax_dot
 from icm_jax.layers.dense import Dense, dense_init
 from icm_jax.layers.prompts import Prompts, features_per_prompt, misaligned
 
@@ -179,8 +179,10 @@ class WindowAttention(nn.Module):
         return q, k, v
 
     def _logits(self, q: Float[Array, "n h q d"], k: Float[Array, "n h k d"]) -> Float[Array, "n h q k"]:
-        logits = _batched_dot(q * (self.features // self.heads) ** -0.5, k, contract_last=True)
-        return logits.astype(jnp.promote_types(logits.dtype, jnp.float32))  # a softmax of 16 bits is a poor one
+        logits = batched_dot(q * (self.features // self.heads) ** -0.5, k, contract_last=True)
+        return logits.astype(
+            jnp.promote_types(logits.dtype, jnp.float32)
+        )  # a softmax of 16 bits is a poor one
 
     def _image_logits(self, q: Float[Array, "n h t d"], k: Float[Array, "n h t d"]) -> Array:
         logits = self._logits(q, k)
@@ -194,7 +196,7 @@ class WindowAttention(nn.Module):
             n = len(mask)
             masked = logits.reshape(-1, n, *logits.shape[1:]) + mask[:, None].astype(logits.dtype)
             logits = masked.reshape(logits.shape)
-        out = _softmax_dot(logits, values).transpose(0, 2, 1, 3)
+        out = softmax_dot(logits, values).transpose(0, 2, 1, 3)
         windows = -(-grid.height // grid.window) * -(-grid.width // grid.window)
         return grid.joined(self.proj(out.reshape(-1, windows, out.shape[1], self.features)))
 
@@ -234,16 +236,3 @@ def prompted_masks(
     shifted = misaligned(jnp.where(image == SHIFT_PENALTY, image, 0.0), count)
     padding = jnp.where(aligned == PADDING_PENALTY, aligned, 0.0)
     return PromptedMasks(shifted + padding, attention_mask(own, keys))
-
-
-def _batched_dot(a: Array, b: Array, contract_last: bool) -> Array:
-    """Matrix product over the last two axes, the first two being batch; b transposed if `contract_last`."""
-    return jax.lax.dot_general(a, b, (((3,), (3 if contract_last else 2,)), ((0, 1), (0, 1))))
-
-
-def _softmax_dot(logits: Float[Array, "n h q k"], values: Float[Array, "n h k d"]) -> Float[Array, "n h q d"]:
-    """softmax(logits) · values, normalised after the product: a division a output instead of one a weight."""
-    largest = jax.lax.stop_gradient(logits.max(axis=-1, keepdims=True))
-    weights = jnp.exp(logits - largest)
-    out = _batched_dot(weights.astype(values.dtype), values, contract_last=False)
-    return out / weights.sum(axis=-1, keepdims=True).astype(values.dtype)

@@ -11,12 +11,11 @@ DoRA-ICM (Zhang et al.), section 2.4 and, for several tasks, supplement 1.6: all
 
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
 from jaxtyping import Float
 
+from icm_jax.layers.attention import batched_dot, softmax_dot
 from icm_jax.layers.bicubic import bicubic
 from icm_jax.layers.dense import Dense, Initializer, dense_init
 from icm_jax.layers.depthwise import DepthwiseConv
@@ -60,10 +59,10 @@ class CrossScaleAttention(nn.Module):
         key_maps, value_maps = self._pooled("dw_k")(maps), self._pooled("dw_v")(maps)
         k = self._tokens(Dense(width, use_bias=False, name="k_proj")(key_maps), tasks, rotated=True)
         v = self._tokens(Dense(width, name="v_proj")(value_maps), tasks, rotated=False)
-        values = jnp.einsum("bqhd,bkhd->bhqk", q, k) * (width // self.heads) ** -0.5
+        values = batched_dot(q * (width // self.heads) ** -0.5, k, contract_last=True)
         if previous is not None and weight is not None:
             values = values + weight.astype(values.dtype) * enlarge(previous, grid, tasks)
-        out = jnp.einsum("bhqk,bkhd->bqhd", jax.nn.softmax(values), v).reshape(b * tasks, *grid, width)
+        out = softmax_dot(values, v).transpose(0, 2, 1, 3).reshape(b * tasks, *grid, width)
         out = Dense(width, kernel_init=self.output_init, name="proj")(out)
         return bicubic(out, (h, w)).reshape(x.shape), Scores(values, grid)
 
@@ -75,9 +74,9 @@ class CrossScaleAttention(nn.Module):
 
     def _tokens(
         self, maps: Float[Array, "bt h w c"], tasks: int, rotated: bool
-    ) -> Float[Array, "b tn heads d"]:
+    ) -> Float[Array, "b heads tn d"]:
         bt, h, w, width = maps.shape
         tokens = maps.reshape(bt // tasks, tasks, h * w, self.heads, width // self.heads)
         if rotated:
             tokens = rotate(tokens, rotary_table((h, w), tokens.shape[-1]))
-        return tokens.reshape(len(tokens), -1, *tokens.shape[3:])
+        return tokens.reshape(len(tokens), -1, *tokens.shape[3:]).transpose(0, 2, 1, 3)
