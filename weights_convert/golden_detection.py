@@ -172,7 +172,7 @@ def _check_box_head(file: GoldenFile, spec: DetectorSpec, maps: dict[str, jax.Ar
     pooled = jax.jit(lambda boxes: pool_regions(spec, maps, boxes, BOX_BINS)[0])(proposals[None])
     for match in list(file.matching(r"roi_pooled_\d+_first(\d+)")):
         file.compare(match[0], pooled[: int(match[1])].transpose(0, 3, 1, 2), TAP)
-    features, logits, deltas = BoxHead(spec).apply({"params": params["box_head"]}, pooled)
+    features, logits, deltas = jax.jit(BoxHead(spec).apply)({"params": params["box_head"]}, pooled)
     file.compare("box_head_out", features, TAP)
     file.compare("cls_logits", logits, TAP)
     file.compare("bbox_deltas", deltas, TAP)
@@ -182,7 +182,7 @@ def _check_masks(file: GoldenFile, spec: DetectorSpec, maps: dict[str, jax.Array
     """Probabilities inside the boxes, then boxes and masks in the photo."""
     boxes, columns = file.read("det_boxes"), file.read("det_classes")
     pooled = jax.jit(lambda boxes: pool_regions(spec, maps, boxes, MASK_BINS)[0])(jnp.asarray(boxes)[None])
-    logits = MaskHead(spec).apply({"params": params["mask_head"]}, pooled)
+    logits = jax.jit(MaskHead(spec).apply)({"params": params["mask_head"]}, pooled)
     masks = np.asarray(masks_of(logits, jnp.asarray(columns)))
     for match in list(file.matching(r"mask_probs_\d+")):
         file.compare(match[0], masks, TAP)
