@@ -2,6 +2,7 @@
 
 import pytest
 
+from icm_jax.adapters.registry import ADAPTERS
 from icm_jax.evaluate.complexity import complexity, format_table
 from icm_jax.models.tic import TICSpec
 
@@ -58,3 +59,25 @@ def test_table_has_a_line_a_codec(tic):
     assert lines[0].split()[:2] == ["codec", "encoder"]
     assert lines[1].split()[0] == "tic"
     assert "142.28 (142.54)" in lines[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "figures", "share"),
+    [
+        ("transtic", (5.24, 3.89, 332.03, 202.60), 1e-3),
+        ("channel-selection", (3.76, 1.96, 142.54, 25.13), 0.012),
+        ("sft", (12.08, 9.62, 686.39, 462.23), 0.015),
+    ],
+)
+def test_adapters_come_near_the_papers_figures(name: str, figures: tuple[float, ...], share: float):
+    found = complexity(TICSpec(), ADAPTERS[name]())
+    ours = (found.enc_params / 1e6, found.dec_params / 1e6, found.enc_kmacs_paper, found.dec_kmacs_paper)
+    assert ours == pytest.approx(figures, rel=max(share, 1e-3))
+
+
+def test_all_in_one_and_sfma_add_what_their_papers_say(tic):
+    sfma, all_in_one = (complexity(TICSpec(), ADAPTERS[name]()) for name in ("sfma", "all-in-one"))
+    assert (sfma.adapter_params, all_in_one.adapter_params) == (287_232, 632_240)
+    assert sfma.enc_kmacs - tic.enc_kmacs == pytest.approx(14.75, abs=0.02)
+    assert all_in_one.enc_kmacs - tic.enc_kmacs == pytest.approx(7.20, abs=0.02)
+    assert all_in_one.dec_kmacs_paper == pytest.approx(236.1, rel=2e-3)

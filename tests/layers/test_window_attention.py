@@ -18,7 +18,9 @@ from icm_jax.layers.window_attention import (
 FEATURES, HEADS = 6, 2
 
 
-def brute_force(params: dict, x: np.ndarray, window: int, shift: int) -> np.ndarray:
+def brute_force(
+    params: dict, x: np.ndarray, window: int, shift: int, penalty: float = SHIFT_PENALTY
+) -> np.ndarray:
     """One image [h, w, c], token by token: the window of a token holds real tokens only.
 
     The map wraps around after padding to whole windows, as rolling it does; tokens that only the wrap makes
@@ -49,7 +51,7 @@ def brute_force(params: dict, x: np.ndarray, window: int, shift: int) -> np.ndar
                 key_row, key_col, *key_wraps = rolled[key]
                 offset = (row - key_row + window - 1) * (2 * window - 1) + col - key_col + window - 1
                 logit = qkv[i, j, 0, head] @ qkv[*key, 1, head] / np.sqrt(c // HEADS) + table[offset, head]
-                logits.append(logit + (SHIFT_PENALTY if key_wraps != wraps else 0.0))
+                logits.append(logit + (penalty if key_wraps != wraps else 0.0))
             attention = np.exp(np.array(logits) - max(logits))
             values = np.stack([qkv[*key, 2, head] for key in keys])
             out[i, j].reshape(HEADS, -1)[head] = attention @ values / attention.sum()
@@ -67,6 +69,17 @@ def test_equals_brute_force_on_any_size(size: tuple[int, int], shift: int):
     found = jax.jit(attention.apply)({"params": params}, x)
     for image, result in zip(x, found, strict=True):
         np.testing.assert_allclose(result, brute_force(params, np.asarray(image), 4, shift), atol=2e-5)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (7, 9)])
+def test_without_a_shift_mask_the_map_wraps_around(size: tuple[int, int]):
+    attention = WindowAttention(FEATURES, HEADS, window=4, shift=2, shift_mask=False)
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.normal(size=(1, *size, FEATURES)), jnp.float32)
+    params = jax.jit(attention.init)(jax.random.key(0), x)["params"]
+    params = jax.tree.map(lambda leaf: rng.normal(0, 0.5, leaf.shape).astype(np.float32), params)
+    found = jax.jit(attention.apply)({"params": params}, x)
+    np.testing.assert_allclose(found[0], brute_force(params, np.asarray(x[0]), 4, 2, penalty=0.0), atol=2e-5)
 
 
 def test_what_is_beyond_the_edge_has_no_gradient():
