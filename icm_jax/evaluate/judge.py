@@ -45,9 +45,9 @@ class Judge:
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        """What can be reported: all against the labels where there are any, then agreement by the first."""
+        """What can be reported: all against the labels where there are any, then agreement by one."""
         labelled = self.task.metrics if self.labels is not None else ()
-        return (*labelled, *([self.task.metrics[0].agreement] if self.task.as_label else []))
+        return (*labelled, *([self.task.agreement_metric.agreement] if self.task.as_label else []))
 
     def label(self, image: Path, size: tuple[int, int]) -> Any:
         """The label of an image, or None without labels."""
@@ -74,7 +74,7 @@ class Judge:
         """Numbers by name of metric."""
         scores = self.task.scores(counters["label"], self.labels) if "label" in counters else {}
         if "own" in counters:
-            name = self.task.metrics[0].name
+            name = self.task.agreement_metric.name
             scores[name + AGREEMENT] = self.task.scores(counters["own"], None)[name]
         return scores
 

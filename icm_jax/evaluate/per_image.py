@@ -90,7 +90,7 @@ def picture_rows(results: Sequence[Result]) -> list[list[Shown]]:
     metric = results[0].metrics[0]
     for name in results[0].dataset["images"]:
         stem = Path(name).stem
-        row = []
+        row: list[Shown] = []
         for result, images in zip(results, by_curve, strict=True):
             folder = Path(result.source).parent / "pictures"
             if not row and (folder / f"{stem}.png").is_file():

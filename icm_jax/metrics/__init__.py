@@ -11,6 +11,7 @@ from icm_jax.metrics.delta_m import delta_m
 from icm_jax.metrics.depth import Depth
 from icm_jax.metrics.meter import merge_all
 from icm_jax.metrics.normals import Normals
+from icm_jax.metrics.open_images import OpenImages
 from icm_jax.metrics.rate import Rate
 from icm_jax.metrics.saliency import Saliency
 from icm_jax.metrics.segmentation import Segmentation
@@ -22,6 +23,7 @@ __all__ = [
     "CrossEntropy",
     "Depth",
     "Normals",
+    "OpenImages",
     "Rate",
     "Saliency",
     "Segmentation",

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 
 from icm_jax.recognizers.recognizer import Recognizer
 from icm_jax.tasks.task import Picture
@@ -26,24 +26,6 @@ def network_outputs(recognizer: Recognizer, pictures: Sequence[Picture]) -> list
         batch = np.stack(resized + [resized[-1]] * (BATCH - len(resized)))
         answers += list(np.asarray(_output(recognizer, batch))[: len(resized)])
     return answers
-
-
-def resized_plane(plane: Float[np.ndarray, "h w c"], size: tuple[int, int]) -> Float[np.ndarray, "h2 w2 c"]:
-    """Bilinear, sampled at pixel centres, on the host: photos come in too many sizes for a program each.
-
-    The same values as `icm_jax.layers.resize.bilinear`.
-    """
-    for axis, length in enumerate(size):
-        count = plane.shape[axis]
-        if count == length:
-            continue
-        ratio = np.float32(count) / np.float32(length)
-        position = np.maximum(float(ratio) * (np.arange(length) + 0.5) - 0.5, 0).astype(np.float32)
-        first = np.minimum(position.astype(np.int32), count - 1)
-        second = np.minimum(first + 1, count - 1)
-        weight = (position - first).reshape((-1, 1, 1) if axis == 0 else (1, -1, 1))
-        plane = np.take(plane, first, axis) * (1 - weight) + np.take(plane, second, axis) * weight
-    return plane
 
 
 @jax.jit

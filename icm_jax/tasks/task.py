@@ -49,6 +49,9 @@ class Task:
         count: counters of one image, from answer and label.
         scores: numbers from counters, by name of metric. The labels are given for metrics that need all of them.
         as_label: an answer as the label of another answer, which then counts agreement; None where it can not be.
+        agreement: name of the metric that agreement is reported by; "" for the first.
+        read_output: the answer in a prediction [h, w, c] of a codec that codes the task's features instead of a
+            picture; None where no codec does.
     """
 
     name: str
@@ -60,6 +63,13 @@ class Task:
     count: Callable[[Any, Any], Counters]
     scores: Callable[[Counters, Labels | None], dict[str, float]]
     as_label: Callable[[Any], Any] | None = None
+    agreement: str = ""
+    read_output: Callable[[np.ndarray], Any] | None = None
+
+    @property
+    def agreement_metric(self) -> Metric:
+        """What agreement is reported by."""
+        return next(metric for metric in self.metrics if self.agreement in ("", metric.name))
 
 
 def merged(shares: Sequence[Counters]) -> Counters:
