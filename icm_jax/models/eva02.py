@@ -207,22 +207,21 @@ class EVA02(nn.Module):
         table = with_class_token(rotary_table(grid, spec.head_dim))
         x = self.embed(images).astype(spec.dtype)
         rates = np.linspace(0, spec.drop_path, spec.depth, dtype=np.float32)
-        outputs = self._run(x, table, rates if train and spec.drop_path else None)
-        maps = (outputs[tap][:, 1:].reshape(-1, *grid, spec.width) for tap in taps)
-        return Features(outputs[spec.depth - 1], tuple(maps))
+        x, outputs = self._run(x, table, rates if train and spec.drop_path else None)
+        tapped = (x if tap == spec.depth - 1 else outputs[tap] for tap in taps)
+        return Features(x, tuple(one[:, 1:].reshape(-1, *grid, spec.width) for one in tapped))
 
-    def _run(self, x: Array, table: RotaryTable, rates: np.ndarray | None) -> Any:
-        """Output of every block, indexed by its number from 0."""
+    def _run(self, x: Array, table: RotaryTable, rates: np.ndarray | None) -> tuple[Array, Any]:
+        """Output of the last block, and those of all, indexed by their number from 0."""
         layers = np.arange(1, self.spec.depth + 1)
         if self.spec.scan:
-            return self.blocks(x, table, jnp.asarray(layers), None if rates is None else jnp.asarray(rates))[
-                1
-            ]
+            # XLA drops the outputs that nothing reads, but only all or none of them: hence the last one apart.
+            return self.blocks(x, table, jnp.asarray(layers), None if rates is None else jnp.asarray(rates))
         outputs = []
         for block, layer in zip(self.blocks, layers, strict=True):
             x, _ = block(x, table, layer, None if rates is None else rates[layer - 1])
             outputs.append(x)
-        return outputs
+        return x, outputs
 
     def _grid(self, images: Array) -> tuple[int, int]:
         return images.shape[1] // self.spec.patch, images.shape[2] // self.spec.patch

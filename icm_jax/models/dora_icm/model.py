@@ -26,8 +26,8 @@ from icm_jax.models.dora_icm.preliminary import Preliminary, PreliminaryDecoder
 from icm_jax.models.dora_icm.spec import DoraICMSpec
 from icm_jax.models.eva02 import EVA02, EVA02Spec
 
-TRAINED = (r"(adapter|preliminary|codec|decoder)/.*",)  # patterns for `icm_jax.paths`; the backbone is frozen
-FULL_FINE_TUNING = (r".*",)
+# Patterns for `icm_jax.paths`: everything of the task; the backbone is frozen.
+TRAINED = (r"(adapter|tap_join|preliminary|codec|decoder)/.*",)
 
 
 class Output(NamedTuple):
