@@ -8,6 +8,7 @@ import importlib
 import io
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import metadata
 from typing import Any, NamedTuple
 
@@ -15,13 +16,15 @@ import numpy as np
 from PIL import Image, features
 
 from icm_jax.errors import IcmError
-from icm_jax.evaluate import vvc
+from icm_jax.evaluate.ffmpeg_intra import HEVC, VVC
+from icm_jax.evaluate.reference_software import HM, VTM
 
 INSTALL_HINT = "pip install 'icm-jax[anchors]'"
 WEBP_METHOD = 6  # slowest, smallest
 AVIF_SPEED = 4
 AVIF_QUICK_SPEED = 6  # libavif's default: a fifth of the time, 0.1-0.3 dB worse
 JXL_EFFORT = 7  # libjxl's default
+QPS, VVC_QPS = tuple(range(51, 9, -1)), tuple(range(63, 9, -1))  # quantisation parameters of HEVC and VVC
 AT_RATE = "-at-rate"  # behind the name of a codec that searches its quality for a rate
 
 
@@ -30,13 +33,13 @@ class Anchor:
     """One classical codec; images are uint8 [H, W, 3].
 
     `qualities` are all settings from the smallest file to the largest, `sweep` the few that draw a curve.
-    `distribution` is the Python distribution that brings the codec; its version is part of every result.
+    `version` is that of the software; it is part of every result, for other versions write other bytes.
     """
 
     name: str
     label: str
     extension: str
-    distribution: str
+    version: Callable[[], str]
     qualities: tuple[int, ...]
     sweep: tuple[int, ...]
     encode: Callable[[np.ndarray, int], bytes]
@@ -61,8 +64,8 @@ class AnchorAt:
 
     @property
     def hash(self) -> str:
-        """Distribution and version: other encoder versions write other bytes."""
-        return f"{self.anchor.distribution}-{metadata.version(self.anchor.distribution)}"
+        """Software and version: other encoder versions write other bytes."""
+        return self.anchor.version()
 
     def compress(self, image: np.ndarray) -> bytes:
         return self.anchor.encode(image, self.quality)
@@ -89,7 +92,7 @@ class AnchorAtRate:
 
     @property
     def hash(self) -> str:
-        return self.anchor.at(self.anchor.qualities[0]).hash
+        return self.anchor.version()
 
     def compress(self, image: np.ndarray) -> bytes:
         target = int(self.bpp * image.shape[0] * image.shape[1] / 8)
@@ -179,6 +182,11 @@ def _decode_jxl(data: bytes) -> np.ndarray:
     return np.asarray(_imagecodecs().jpegxl_decode(data, numthreads=1))
 
 
+def _version(distribution: str) -> str:
+    """Of the Python distribution that brings the codec."""
+    return f"{distribution}-{metadata.version(distribution)}"
+
+
 def _pillow_encode(image: np.ndarray, image_format: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, image_format, **options)
@@ -217,7 +225,7 @@ ANCHORS: dict[str, Anchor] = {
         name="jpeg",
         label="JPEG",
         extension="jpg",
-        distribution="pillow",
+        version=partial(_version, "pillow"),
         qualities=tuple(range(1, 96)),  # above 95 JPEG spends bytes on nothing that can be seen
         sweep=(5, 10, 20, 30, 45, 60, 75, 85),
         encode=_encode_jpeg,
@@ -228,7 +236,7 @@ ANCHORS: dict[str, Anchor] = {
         name="webp",
         label="WebP",
         extension="webp",
-        distribution="pillow",
+        version=partial(_version, "pillow"),
         qualities=tuple(range(0, 101)),
         sweep=(1, 5, 15, 30, 45, 60, 75, 85),
         encode=_encode_webp,
@@ -239,7 +247,7 @@ ANCHORS: dict[str, Anchor] = {
         name="avif",
         label="AVIF",
         extension="avif",
-        distribution="pillow",
+        version=partial(_version, "pillow"),
         qualities=tuple(range(0, 100)),
         sweep=(5, 12, 20, 30, 40, 50, 60, 70),
         encode=avif_encoder(AVIF_SPEED),
@@ -250,22 +258,55 @@ ANCHORS: dict[str, Anchor] = {
         name="jxl",
         label="JPEG XL",
         extension="jxl",
-        distribution="imagecodecs",
+        version=partial(_version, "imagecodecs"),
         qualities=tuple(range(0, 100)),
         sweep=(0, 10, 20, 35, 50, 65, 75, 85),
         encode=_encode_jxl,
         decode=_decode_jxl,
         require=_imagecodecs,
     ),
+    "hevc": Anchor(
+        name="hevc",
+        label="x265 4:2:0",
+        extension="265",
+        version=partial(_version, "imageio-ffmpeg"),
+        qualities=QPS,
+        sweep=(47, 42, 37, 32, 27, 22),
+        encode=HEVC.encode,
+        decode=HEVC.decode,
+        require=HEVC.require,
+    ),
     "vvc": Anchor(
         name="vvc",
         label="vvenc 4:2:0",
         extension="266",
-        distribution="imageio-ffmpeg",
-        qualities=tuple(range(63, 9, -1)),  # quantisation parameters
+        version=partial(_version, "imageio-ffmpeg"),
+        qualities=VVC_QPS,
         sweep=(47, 42, 37, 32, 27, 22),
-        encode=vvc.encode,
-        decode=vvc.decode,
-        require=vvc.ffmpeg,
+        encode=VVC.encode,
+        decode=VVC.decode,
+        require=VVC.require,
+    ),
+    "hm": Anchor(
+        name="hm",
+        label="HM 4:4:4",
+        extension="265",
+        version=HM.version,
+        qualities=QPS,
+        sweep=(47, 42, 37, 32, 27, 22),
+        encode=HM.encode,
+        decode=HM.decode,
+        require=HM.require,
+    ),
+    "vtm": Anchor(
+        name="vtm",
+        label="VTM 4:4:4",
+        extension="266",
+        version=VTM.version,
+        qualities=VVC_QPS,
+        sweep=(47, 42, 37, 32, 27, 22),
+        encode=VTM.encode,
+        decode=VTM.decode,
+        require=VTM.require,
     ),
 }

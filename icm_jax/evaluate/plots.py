@@ -16,7 +16,16 @@ from icm_jax.evaluate.monotone_fit import fit_monotone, is_rising
 from icm_jax.evaluate.result import Result
 from icm_jax.metrics.metric import AGREEMENT, Metric
 
-COLOURS = {"jpeg": "#8a8f98", "webp": "#2f6fdb", "avif": "#c77700", "jxl": "#2e8b57", "vvc": "#8e44ad"}
+COLOURS = {
+    "jpeg": "#8a8f98",
+    "webp": "#2f6fdb",
+    "avif": "#c77700",
+    "jxl": "#2e8b57",
+    "hevc": "#b08968",
+    "vvc": "#8e44ad",
+    "hm": "#7f5539",
+    "vtm": "#4a2c82",
+}
 OWN_COLOURS = ("#d6336c", "#0b7285", "#5c3d2e")
 COLUMNS = 2
 

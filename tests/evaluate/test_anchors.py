@@ -101,13 +101,20 @@ def test_unknown_and_missing(monkeypatch: pytest.MonkeyPatch) -> None:
         return real_import(name, package)
 
     monkeypatch.setattr(importlib, "import_module", no_extras)
-    for name in ("jxl", "vvc"):
+    for name in ("jxl", "hevc", "vvc"):
         with pytest.raises(IcmError, match=r"icm-jax\[anchors\]"):
             get_anchor(name)
-    assert {"jxl", "vvc"}.isdisjoint(available())
+    assert {"jxl", "hevc", "vvc"}.isdisjoint(available())
 
 
-def test_vvc_says_why_it_refuses() -> None:
-    _need("vvc")
-    with pytest.raises(IcmError, match="vvc could not decode"):
-        ANCHORS["vvc"].decode(b"\x00\x00\x00\x01 not a stream")
+@pytest.mark.parametrize("name", ["hevc", "vvc"])
+def test_video_codecs_say_why_they_refuse(name: str) -> None:
+    _need(name)
+    with pytest.raises(IcmError, match=f"{name} could not decode"):
+        ANCHORS[name].decode(b"\x00\x00\x00\x01 not a stream")
+
+
+def test_x265_writes_no_settings_and_keeps_the_qp(photo: np.ndarray) -> None:
+    _need("hevc")
+    data = ANCHORS["hevc"].encode(photo[:64, :64], 51)
+    assert b"x265" not in data and len(data) < 200
