@@ -1,0 +1,24 @@
+"""Rotary positions: products of rotated vectors depend on where they are to each other, not on where they are."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from icm_jax.layers.rotary import rotary_table, rotate
+
+
+def test_products_depend_on_the_difference_of_positions() -> None:
+    table = rotary_table((4, 5), 8, reference_side=None)
+    q, k = (jnp.broadcast_to(jax.random.normal(jax.random.key(i), (1, 1, 8)), (20, 1, 8)) for i in range(2))
+    products = np.einsum("nhd,mhd->nm", rotate(q, table), rotate(k, table)).reshape(4, 5, 4, 5)
+    np.testing.assert_allclose(products[0, 1, 2, 3], products[1, 2, 3, 4], rtol=1e-4)
+    assert not np.allclose(products[0, 1, 2, 3], products[0, 1, 3, 3])
+    np.testing.assert_allclose(
+        np.linalg.norm(rotate(q, table), axis=-1), np.linalg.norm(q, axis=-1), rtol=1e-5
+    )
+
+
+def test_axes_run_to_the_reference_whatever_the_grid() -> None:
+    small, large = (rotary_table(grid, 8) for grid in ((4, 4), (8, 8)))
+    np.testing.assert_allclose(small.sin[1 * 4 + 2], large.sin[2 * 8 + 4], atol=1e-6)
+    np.testing.assert_array_equal(small.sin[:, 0], small.sin[:, 1])
