@@ -6,12 +6,18 @@ Every scene is a function of its seed and index. Coordinates: x right, y up, z f
 coordinates, x right, y up, z towards the viewer's back, unit length, and look at the camera.
 """
 
+import io
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import grain.python as grain
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
+from icm_jax.data.crops import BlockOfRows
+from icm_jax.data.image_io import write_bytes
 from icm_jax.errors import IcmError
 
 CLASSES = ("floor", "ceiling", "wall", "box", "ball", "pillar")
@@ -275,10 +281,13 @@ class SceneSource:
     """Random access to `count` scenes of a seed, rendered when they are first asked for and kept.
 
     Elements: {"image": uint8 [s, s, 3], "semseg", "depth", "normals", "boundary", "id"}.
+
+    Args:
+        folder: keeps rendered scenes for the next run too; None keeps them in memory alone.
     """
 
-    def __init__(self, count: int, size: int, seed: int) -> None:
-        self.count, self.size, self.seed = count, size, seed
+    def __init__(self, count: int, size: int, seed: int, folder: Path | None = None) -> None:
+        self.count, self.size, self.seed, self.folder = count, size, seed, folder
         self._kept: dict[int, dict[str, Any]] = {}
 
     def __len__(self) -> int:
@@ -289,6 +298,41 @@ class SceneSource:
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         if index not in self._kept:
-            image, labels = render(make_scene(self.seed, index), self.size)
-            self._kept[index] = {"image": image, **labels._asdict(), "id": np.int32(index)}
+            self._kept[index] = {**self._read_or_render(index), "id": np.int32(index)}
         return self._kept[index]
+
+    def _read_or_render(self, index: int) -> dict[str, Any]:
+        file = None if self.folder is None else self.folder / f"{self.size}_{self.seed}_{index:06}.npz"
+        if file is not None and file.exists():
+            with np.load(file) as arrays:
+                return dict(arrays)
+        image, labels = render(make_scene(self.seed, index), self.size)
+        element = {"image": image, **labels._asdict()}
+        if file is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            buffer = io.BytesIO()
+            np.savez_compressed(buffer, **element)
+            write_bytes(file, buffer.getvalue())
+        return element
+
+
+class FlipScene(grain.RandomMapTransform):
+    """Mirrors a scene left-right with probability one half; the x of its normals changes sign."""
+
+    def random_map(self, element: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+        if rng.random() < 0.5:
+            return element
+        flipped = {name: value if name == "id" else value[:, ::-1] for name, value in element.items()}
+        flipped["normals"] = flipped["normals"] * np.array([-1, 1, 1], np.float32)
+        return {name: np.ascontiguousarray(value) for name, value in flipped.items()}
+
+
+def scene_batches(
+    source: SceneSource, batch_size: int, seed: int, share: tuple[int, int] = (0, 1), first: int = 0
+) -> Iterator[dict[str, np.ndarray]]:
+    """Endless shuffled batches of scenes, randomly mirrored, from number `first` on; see `crops.crop_batches`."""
+    index, count = share
+    data = grain.MapDataset.source(source).seed(seed).shuffle().repeat().random_map(FlipScene())
+    rows = BlockOfRows(data, batch_size, index, count) if count > 1 else data
+    batches = rows.batch(batch_size // count, drop_remainder=True).slice(slice(first, None))
+    return iter(batches.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=4)))

@@ -1,4 +1,4 @@
-"""The dense tasks of NYUD-v2 and PASCAL-Context: channels of a prediction, loss, weight of the loss.
+"""The dense tasks of NYUD-v2, PASCAL-Context and rendered scenes: channels of a prediction, loss, weight of the loss.
 
 Losses and weights are InvPT's (Ye and Xu, ECCV 2022), which DoRA-ICM builds on. In a model of one task the weight
 only scales lmbda; it is kept so that one lmbda means about the same for every task.
@@ -51,6 +51,7 @@ DEPTH = DenseTask(1, 1.0, partial(_of_plane, losses.depth_l1))
 NORMALS = DenseTask(3, 10.0, _normals)
 EDGE = DenseTask(1, 50.0, edge_loss())
 TASKS: dict[str, dict[str, DenseTask]] = {
+    "scenes": {"semseg": DenseTask(6, 1.0, _classes), "depth": DEPTH, "normals": NORMALS, "edge": EDGE},
     "nyud": {"semseg": DenseTask(40, 1.0, _classes), "depth": DEPTH, "normals": NORMALS, "edge": EDGE},
     "pascal": {
         "semseg": DenseTask(21, 1.0, _classes),

@@ -54,6 +54,15 @@ def test_smoke_run_trains_and_exports_working_codecs(name, photos, tmp_path) -> 
     assert len(result.points) == len(config.rate.lmbda)
 
 
+@pytest.mark.parametrize("name", ["transtic.classification", "dora_icm.scenes"])
+def test_smoke_run_of_other_objectives(name, tmp_path) -> None:
+    config = importlib.import_module(f"configs.{name}").get_config("smoke")
+    state = loop.train(config, tmp_path)
+    assert int(state.step) == config.optim.total_steps
+    assert jax.tree.leaves(state.statistics) or name == "transtic.classification"
+    assert any((tmp_path / "codecs").iterdir())
+
+
 def test_interrupted_run_ends_with_the_same_weights(photos, tmp_path) -> None:
     config = smoke_config("tic_lite", photos)
     first_half = smoke_config("tic_lite", photos)

@@ -1,0 +1,192 @@
+"""DoRA-ICM for one dense task: rate + λ · w · (loss of the final + loss of the preliminary prediction).
+
+    scene ─► EVA-02 + DoRA ─► preliminary decoder ─► feature codec ─► decoder ─► prediction ─► loss against the label
+
+The same objective trains what it is compared with: all parameters (`trainable=("model/.*",)`), a fixed backbone
+(`model.rank=0`), LoRA (`model.magnitude=False`), no codec (`model.compress=False`), which also pretrains a backbone.
+"""
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+import safetensors.numpy
+from jax import Array
+
+from icm_jax import paths
+from icm_jax.data.image_io import write_bytes
+from icm_jax.data.scenes import SceneSource, scene_batches
+from icm_jax.errors import IcmError
+from icm_jax.models.dora_icm import model as dora_icm
+from icm_jax.models.dora_icm.spec import DoraICMSpec
+from icm_jax.models.eva02 import normalise
+from icm_jax.models.registry import model_spec
+from icm_jax.pretrained import dora_icm as stored
+from icm_jax.pretrained import store
+from icm_jax.tasks.dense import DenseTask, dense_task, rate_task_loss
+from icm_jax.train.config import RunConfig
+from icm_jax.train.objective import Batch, Loss, Objective, Params, Share
+
+LABELS = {"edge": "boundary"}  # what a task's label is called among a scene's, where the names differ
+
+
+@dataclass(frozen=True)
+class DenseConfig:
+    """Which task, how much a bit is worth, and where the backbone comes from.
+
+    Attributes:
+        task: a dense task of the scenes.
+        lmbda: weight of the task against bits a pixel.
+        supervise_preliminary: also judge the preliminary prediction, as published.
+        dropout: of the adapters' inputs.
+        backbone: a `backbone.safetensors` of another run; "" starts from random weights.
+    """
+
+    task: str = "semseg"
+    lmbda: float = 1.0
+    supervise_preliminary: bool = True
+    dropout: float = 0.0
+    backbone: str = ""
+
+
+@dataclass(frozen=True)
+class SceneConfig:
+    """How many scenes, of which size; `folder` keeps rendered ones for the next run."""
+
+    count: int = 2000
+    size: int = 128
+    seed: int = 1
+    batch_size: int = 8
+    folder: str = ""
+
+
+def read_model(values: Mapping[str, Any]) -> DoraICMSpec:
+    """The section `model`.
+
+    Raises:
+        IcmError: a model of another kind, or impossible values.
+    """
+    spec = model_spec({"name": "dora-icm", **values})
+    if not isinstance(spec, DoraICMSpec):
+        raise IcmError(f"model.name={values['name']!r} is no model of this objective; take 'dora-icm'")
+    return spec
+
+
+SECTIONS: dict[str, Callable[..., Any]] = {"model": read_model, "dense": DenseConfig, "data": SceneConfig}
+
+
+def dense_prediction(run: RunConfig, model: DoraICMSpec, dense: DenseConfig, data: SceneConfig) -> Objective:
+    """The objective of a config with the sections above.
+
+    Raises:
+        IcmError: an unknown task, or a model whose prediction has another number of channels.
+    """
+    task = dense_task("scenes", dense.task)
+    if model.outputs != task.outputs:
+        raise IcmError(f"model.outputs={model.outputs}, but {dense.task} has {task.outputs} channels")
+    trained = _DensePrediction(run, model, dense, data, task)
+    return Objective(
+        initial_params=trained.initial_params,
+        loss=trained.loss,
+        batches=trained.batches,
+        batch_size=data.batch_size,
+        export=trained.export,
+        validate=trained.validate,
+        trainable=tuple(f"model/{pattern}" for pattern in dora_icm.TRAINED),
+        statistics=("batch_stats/.*",),
+    )
+
+
+@dataclass(frozen=True)
+class _DensePrediction:
+    run: RunConfig
+    spec: DoraICMSpec
+    config: DenseConfig
+    data: SceneConfig
+    task: DenseTask
+
+    def initial_params(self, key: Array) -> dict[str, Any]:
+        backbone = read_backbone(Path(self.config.backbone)) if self.config.backbone else None
+        params, batch_stats = dora_icm.initial(key, self.spec, backbone)
+        return {"model": params, "batch_stats": batch_stats}
+
+    def loss(self, params: Params, batch: Batch, step: Array, key: Array) -> Loss:
+        noise, dropout, drop_path = jax.random.split(key, 3)
+        output, changed = dora_icm.DoraICM(self.spec).apply(
+            dora_icm.variables(self.spec, params["model"], params["batch_stats"], True, self.config.dropout),
+            normalise(batch["image"].astype(jnp.float32) / 255.0),
+            train=True,
+            rngs={"noise": noise, "dropout": dropout, "drop_path": drop_path},
+            mutable=["batch_stats"],
+        )
+        value, parts = self._judge(output, batch)
+        return Loss(value, parts, {"batch_stats": changed["batch_stats"]})
+
+    def _judge(self, output: dora_icm.Output, batch: Batch) -> tuple[Array, dict[str, Array]]:
+        label = batch[LABELS.get(self.config.task, self.config.task)]
+        supervised = self.config.supervise_preliminary
+        return rate_task_loss(output, label, self.task, self.config.lmbda, supervised)
+
+    def batches(self, seed: int, share: Share, first: int) -> Any:
+        return scene_batches(
+            self._source(self.data.seed), self.data.batch_size, seed, (share.index, share.count), first
+        )
+
+    def _source(self, seed: int, count: int | None = None) -> SceneSource:
+        folder = Path(self.data.folder) if self.data.folder else None
+        return SceneSource(count or self.data.count, self.data.size, seed, folder)
+
+    def validate(self, params: Params) -> dict[str, float]:
+        """Loss and its parts, with rounded latents, on scenes of another seed."""
+        source = self._source(self.data.seed + 1, self.data.batch_size)
+        rows = [source[i] for i in range(len(source))]
+        batch = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+        value, parts = self._validated(params, batch)
+        return {"loss": float(value)} | {name: float(part) for name, part in parts.items()}
+
+    def _validated(self, params: Params, batch: Batch) -> tuple[Array, dict[str, Array]]:
+        @jax.jit
+        def forward(params: Params, image: Array) -> dora_icm.Output:
+            variables = dora_icm.variables(self.spec, params["model"], params["batch_stats"])
+            return dora_icm.DoraICM(self.spec).apply(variables, normalise(image.astype(jnp.float32) / 255.0))
+
+        return self._judge(forward(params, batch["image"]), batch)
+
+    def export(self, params: Params, facts: Mapping[str, Any], folder: Path) -> list[Path]:
+        """The codec of the task, where there is one, and the backbone beside it."""
+        facts = {**facts, **dataclasses.asdict(self.config), "scenes": dataclasses.asdict(self.data)}
+        written = [folder / "backbone.safetensors"]
+        write_backbone(written[0], params["model"]["backbone"], facts)
+        if self.spec.compress:
+            made = stored.to_stored(
+                self.run.name, 1, self.config.lmbda, self.spec, params["model"], params["batch_stats"], facts
+            )
+            store.save(made, folder / "q1")
+            written.append(folder / "q1")
+        return written
+
+
+def write_backbone(file: Path, backbone: Params, facts: Mapping[str, Any]) -> None:
+    """A backbone as one safetensors file of our paths, with facts about its training."""
+    arrays = {path: np.asarray(leaf, np.float32) for path, leaf in paths.flatten(backbone).items()}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(file, safetensors.numpy.save(arrays, {"training": json.dumps(dict(facts), default=str)}))
+
+
+def read_backbone(file: Path) -> dict[str, Any]:
+    """Inverse of `write_backbone`.
+
+    Raises:
+        IcmError: no such file, or a damaged one.
+    """
+    try:
+        return paths.unflatten(safetensors.numpy.load_file(file))
+    except (OSError, safetensors.SafetensorError) as error:
+        raise IcmError(f"{file}: no backbone ({error}); give the backbone.safetensors of a run") from None
