@@ -19,8 +19,8 @@ from icm_jax.data.crops import crop_batches
 from icm_jax.data.image_io import list_images, read_image
 from icm_jax.errors import IcmError
 from icm_jax.models import rate_family
-from icm_jax.models.registry import ModelSpec, build, model_spec
 from icm_jax.models.latent_codec import Latents
+from icm_jax.models.registry import ModelSpec, build, model_spec
 from icm_jax.models.widen import widen
 from icm_jax.pretrained import store
 from icm_jax.train.checkpoint import averaged_params

@@ -25,8 +25,8 @@ from icm_jax.codec import Codec
 from icm_jax.data.crops import crop_batches
 from icm_jax.errors import IcmError
 from icm_jax.models.hooks import AdapterSpec
-from icm_jax.models.registry import build
 from icm_jax.models.latent_codec import Latents
+from icm_jax.models.registry import build
 from icm_jax.objectives.base_codec import CropConfig
 from icm_jax.pretrained import store
 from icm_jax.recognizers.recognizer import Recognizer
