@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from icm_jax.models.tic import Latents
+from icm_jax.models.latent_codec import Latents
 from weights_convert.golden_file import GoldenFile, Tolerance, to_nchw
 from weights_convert.keymap import Rule, find_rule, invert
 

@@ -7,24 +7,20 @@ Each transform is a chain of strided convolutions with a stack of residual layer
 Swin blocks in TIC and plain residual bottlenecks in `tic-lite`; everything else is shared.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jax import Array
 from jaxtyping import Float
 
-from icm_jax.entropy import gaussian, quantize
 from icm_jax.entropy.factorized import FactorizedPrior
 from icm_jax.errors import IcmError
 from icm_jax.layers.bottleneck import BottleneckStack
 from icm_jax.layers.conv import Conv, Deconv
-from icm_jax.layers.dense import at_least_float32
 from icm_jax.layers.swin import SwinStack
 from icm_jax.models.hooks import NO_HOOKS, Adapter, Hooks
+from icm_jax.models.latent_codec import Hyperprior
 from icm_jax.plain_values import ADDED_LATER
 
 REFERENCE_RESOLUTION = (
@@ -91,16 +87,6 @@ class TICSpec:
         """Channels at H/2, H/4, H/8, H/16."""
         w2, w4, w8 = self.widths or (self.N, self.N, self.N)
         return w2, w4, w8, self.M
-
-
-class Latents(NamedTuple):
-    """Output of a forward pass. Likelihoods are those of the quantised (or noisy) latents."""
-
-    x_hat: Float[Array, "b h w 3"]
-    y_hat: Float[Array, "b hy wy m"]
-    z_hat: Float[Array, "b hz wz n"]
-    y_likelihoods: Float[Array, "b hy wy m"]
-    z_likelihoods: Float[Array, "b hz wz n"]
 
 
 def _window_and_shift(stride: int, window: int) -> tuple[int, int]:
@@ -203,8 +189,8 @@ class Synthesis(nn.Module):
         return x
 
 
-class TIC(nn.Module):
-    """The codec's networks. Methods are the steps a coder or a trainer puts together.
+class TIC(Hyperprior):
+    """The codec's networks.
 
     Attributes:
         adapter: what steers the transforms; its parameters stand under "adapter", beside those of the base.
@@ -228,66 +214,8 @@ class TIC(nn.Module):
         """y -> z."""
         return self.h_a(y, train) if self.adapter is None else self.adapter.hyper_analyse(self.h_a, y, train)
 
-    def hyper_synthesise(
-        self, z_hat: Float[Array, "b hz wz n"], train: bool = False
-    ) -> tuple[Float[Array, "b hy wy m"], Float[Array, "b hy wy m"]]:
-        """z_hat -> (scales, means) of y; scales are not bounded here."""
-        scales, means = jnp.split(self.h_s(z_hat, train), 2, axis=-1)
-        return scales, means
-
     def synthesise(self, y_hat: Float[Array, "b hy wy m"], train: bool = False) -> Float[Array, "b h w 3"]:
         """y_hat -> image, not clamped."""
         if self.adapter is None:
             return self.g_s(y_hat, train)
         return self.adapter.synthesise(self.g_s, y_hat, train)
-
-    def quantise_z(self, z: Float[Array, "b hz wz n"]) -> Float[Array, "b hz wz n"]:
-        """Rounds z around its medians."""
-        return quantize.round_to(z, self.z_prior.medians())
-
-    def z_likelihoods(self, z_hat: Float[Array, "b hz wz n"]) -> Float[Array, "b hz wz n"]:
-        """Probability of every element of z_hat under the factorised prior."""
-        return self.z_prior.likelihood(z_hat)
-
-    def auxiliary_loss(self) -> Float[Array, ""]:
-        """Loss of the prior's quantiles, minimised by an optimiser of its own."""
-        return self.z_prior.auxiliary_loss()
-
-    def __call__(self, x: Float[Array, "b h w 3"], train: bool = False, rounded: bool = False) -> Latents:
-        """Whole forward pass: rounding when `train` is False, uniform noise (rng "noise") when True.
-
-        `rounded` with `train`: likelihoods of noisy latents, but both decoders see rounded ones with a
-        straight-through gradient, as they will in a stream (Minnen and Singh, ICIP 2020, section 3.3).
-        """
-        if not train:
-            return self.forward(x, quantize.round_to)
-
-        def noisy(value: Array, centre: Array) -> Array:
-            return quantize.add_noise(value, self.make_rng("noise"))
-
-        return self.forward(x, noisy, train, quantize.straight_through if rounded else None)
-
-    def forward(
-        self,
-        x: Float[Array, "b h w 3"],
-        quantise: Callable[..., Any],
-        train: bool = False,
-        decoded: Callable[..., Any] | None = None,
-    ) -> Latents:
-        """Forward pass with a given quantiser `quantise(value, centre)`, called for z first, then for y.
-
-        Likelihoods are those of its results; h_s and g_s get them too, or those of a second quantiser, `decoded`.
-        """
-        y = at_least_float32(self.analyse(x, train))
-        z = self.hyper_analyse(y, train)
-        medians = self.z_prior.medians()
-        z_hat = quantise(z, medians)
-        scales, means = self.hyper_synthesise(z_hat if decoded is None else decoded(z, medians), train)
-        y_hat = quantise(y, means)
-        return Latents(
-            x_hat=at_least_float32(self.synthesise(y_hat if decoded is None else decoded(y, means), train)),
-            y_hat=y_hat,
-            z_hat=z_hat,
-            y_likelihoods=gaussian.likelihood(y_hat, scales, means),
-            z_likelihoods=self.z_likelihoods(z_hat),
-        )

@@ -1,34 +1,24 @@
 """The original TIC, with a context model (Lu et al., "Transformer-based Image Compression", DCC 2022).
 
-    x ──► g_a ──► y ──► h_a ──► z_hat ──► h_s ──► params ─┐
-                                                          ├─► entropy parameters ─► scales, means of y_hat
-    y_hat so far ──► causal attention ──► context ────────┘
-    y_hat ──► g_s ──► x_hat
-
-Other than in TransTIC's TIC (`models.tic`) convolutions come first in every transform, y has no stack of its
-own, h_a and h_s begin and end at the scale of y, and the Gaussian of a position depends on the positions
-before it. Depths are those of the published repository's head.
+A `models.context_codec` whose context is attention over the latents decoded before. Other than in TransTIC's TIC
+(`models.tic`) convolutions come first in every transform, y has no stack of its own, and h_a and h_s begin and end at
+the scale of y. Depths are those of the published repository's head.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jax import Array
 from jaxtyping import Float
 
-from icm_jax.entropy import gaussian, quantize
 from icm_jax.entropy.factorized import FactorizedPrior
 from icm_jax.errors import IcmError
-from icm_jax.layers.causal_attention import CausalAttention, causal_neighbours
-from icm_jax.layers.conv import Conv, Deconv, initializers
+from icm_jax.layers.causal_attention import CausalAttention
+from icm_jax.layers.conv import Conv, Deconv
 from icm_jax.layers.dense import gelu
 from icm_jax.layers.swin import SwinStack
-from icm_jax.models.tic import Latents
-
-Quantise = Callable[[Array, Array], Array]
+from icm_jax.models.context_codec import ContextCodec, EntropyParameters
 
 
 @dataclass(frozen=True)
@@ -152,25 +142,8 @@ class Synthesis(nn.Module):
         return Deconv(3, 5, name="deconv6")(x)
 
 
-class EntropyParameters(nn.Module):
-    """Parameters from h_s and context features, side by side -> scales and means, position by position."""
-
-    channels: int
-
-    @nn.compact
-    def __call__(self, features: Float[Array, "*b m4"]) -> tuple[Float[Array, "*b m"], Float[Array, "*b m"]]:
-        h = features
-        widths = (10 * self.channels // 3, 8 * self.channels // 3, 2 * self.channels)
-        for i, width in enumerate(widths):
-            h = gelu(h) if i else h
-            kernel_init, bias_init = initializers("uniform", h.shape[-1])  # published as 1×1 convolutions
-            h = nn.Dense(width, kernel_init=kernel_init, bias_init=bias_init, name=f"dense{2 * i}")(h)
-        scales, means = jnp.split(h, 2, axis=-1)
-        return scales, means
-
-
-class TICOriginal(nn.Module):
-    """The codec's networks. Methods are the steps a coder or a trainer puts together."""
+class TICOriginal(ContextCodec):
+    """The codec's networks."""
 
     spec: TICOriginalSpec
 
@@ -181,99 +154,5 @@ class TICOriginal(nn.Module):
         self.h_s = HyperSynthesis(spec)
         self.g_s = Synthesis(spec)
         self.context = CausalAttention(spec.M, spec.context_heads, spec.context_window, spec.mlp_ratio)
-        self.entropy_parameters = EntropyParameters(spec.M)
+        self.entropy_parameters = EntropyParameters(spec.M, gelu)
         self.z_prior = FactorizedPrior(spec.N)
-
-    def analyse(self, x: Float[Array, "b h w 3"], train: bool = False) -> Float[Array, "b hy wy m"]:
-        """Image in [0, 1] -> y. Height and width must be multiples of 64."""
-        return self.g_a(x, train)
-
-    def hyper_analyse(self, y: Float[Array, "b hy wy m"], train: bool = False) -> Float[Array, "b hz wz n"]:
-        """y -> z."""
-        return self.h_a(y, train)
-
-    def hyper_synthesise(
-        self, z_hat: Float[Array, "b hz wz n"], train: bool = False
-    ) -> Float[Array, "b hy wy m2"]:
-        """z_hat -> parameters that `gaussian_at` turns into scales and means."""
-        return self.h_s(z_hat, train)
-
-    def context_features(self, y_hat: Float[Array, "b hy wy m"]) -> Float[Array, "b hy wy m2"]:
-        """Context of every position of a map that is known as a whole."""
-        return self.context(causal_neighbours(y_hat, self.spec.context_window))
-
-    def gaussians(
-        self, params: Float[Array, "b hy wy m2"], y_hat: Float[Array, "b hy wy m"]
-    ) -> tuple[Float[Array, "b hy wy m"], Float[Array, "b hy wy m"]]:
-        """(scales, means) of every position of a map that is known as a whole: the parallel evaluation."""
-        return self.gaussian_at(params, causal_neighbours(y_hat, self.spec.context_window))
-
-    def gaussian_at(
-        self, params: Float[Array, "*b m2"], neighbours: Float[Array, "*b k m"]
-    ) -> tuple[Float[Array, "*b m"], Float[Array, "*b m"]]:
-        """(scales, means) of any positions from their h_s parameters and neighbours (`causal_offsets`)."""
-        return self.entropy_parameters(jnp.concatenate([params, self.context(neighbours)], axis=-1))
-
-    def synthesise(self, y_hat: Float[Array, "b hy wy m"], train: bool = False) -> Float[Array, "b h w 3"]:
-        """y_hat -> image, not clamped."""
-        return self.g_s(y_hat, train)
-
-    def quantise_z(self, z: Float[Array, "b hz wz n"]) -> Float[Array, "b hz wz n"]:
-        """Rounds z around its medians."""
-        return quantize.round_to(z, self.z_prior.medians())
-
-    def z_likelihoods(self, z_hat: Float[Array, "b hz wz n"]) -> Float[Array, "b hz wz n"]:
-        """Probability of every element of z_hat under the factorised prior."""
-        return self.z_prior.likelihood(z_hat)
-
-    def auxiliary_loss(self) -> Float[Array, ""]:
-        """Loss of the prior's quantiles, minimised by an optimiser of its own."""
-        return self.z_prior.auxiliary_loss()
-
-    def __call__(
-        self, x: Float[Array, "b h w 3"], train: bool = False, rounded: bool = False, reference: bool = False
-    ) -> Latents:
-        """Whole forward pass: rounding when `train` is False, uniform noise (rng "noise") when True.
-
-        `rounded` with `train`: likelihoods of noisy latents, but the decoder sees rounded ones; see `TIC`.
-        """
-
-        def noisy(value: Array, centre: Array) -> Array:
-            return quantize.add_noise(value, self.make_rng("noise"))
-
-        if not train:
-            return self.forward(x, quantize.round_to, reference=reference)
-        return self.forward(x, noisy, train, quantize.straight_through if rounded else None, reference)
-
-    def forward(
-        self,
-        x: Float[Array, "b h w 3"],
-        quantise: Quantise,
-        train: bool = False,
-        decoded: Quantise | None = None,
-        reference: bool = False,
-    ) -> Latents:
-        """Forward pass with a given quantiser `quantise(value, centre)`, called for z first, then for y.
-
-        All positions at once, so y can not be quantised around its means: they depend on the result. y_hat is
-        `quantise(y, 0)`, and rate, context and decoded image all are of this one latent. A real stream rounds
-        around the means instead, position after position (`icm_jax.coding.context`), and is a little smaller.
-
-        Args:
-            reference: the published evaluation, which takes the likelihoods of `quantise(y, means)` and all
-                else from `quantise(y, 0)`: it estimates the rate of a latent that is not the decoded one.
-        """
-        y = self.analyse(x, train)
-        z, medians, zero = self.hyper_analyse(y, train), self.z_prior.medians(), jnp.zeros((), y.dtype)
-        z_hat = quantise(z, medians)
-        params = self.hyper_synthesise(z_hat if decoded is None else decoded(z, medians), train)
-        y_hat = quantise(y, zero)
-        scales, means = self.gaussians(params, y_hat)
-        rated = quantise(y, means) if reference else y_hat
-        return Latents(
-            x_hat=self.synthesise(y_hat if decoded is None else decoded(y, zero), train),
-            y_hat=y_hat,
-            z_hat=z_hat,
-            y_likelihoods=gaussian.likelihood(rated, scales, means),
-            z_likelihoods=self.z_likelihoods(z_hat),
-        )
