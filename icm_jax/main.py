@@ -49,7 +49,7 @@ def run() -> None:
 def _parse_flags(argv: list[str]) -> list[str]:
     """Flags of a command line; a key that the config does not have is one line and not a traceback."""
     try:
-        return flags.FLAGS(argv)  # type: ignore[no-any-return]
+        return flags.FLAGS(argv)
     except (AttributeError, KeyError, TypeError) as error:
         keys = ", ".join(arg.split("=")[0] for arg in argv if arg.startswith("--config."))
         sys.exit(f"icm: one of {keys} is no key of this config, or its value has another type ({error})")

@@ -26,7 +26,8 @@ from icm_jax.data.crops import crop_batches
 from icm_jax.errors import IcmError
 from icm_jax.models.hooks import AdapterSpec
 from icm_jax.models.latent_codec import Latents
-from icm_jax.models.registry import build
+from icm_jax.models.registry import build, model_name
+from icm_jax.models.tic import TICSpec
 from icm_jax.objectives.base_codec import CropConfig
 from icm_jax.pretrained import store
 from icm_jax.recognizers.recognizer import Recognizer
@@ -104,6 +105,7 @@ class _Steered:
     adapter: AdapterSpec | None
     data: CropConfig
     base: store.StoredCodec = field(init=False)
+    spec: TICSpec = field(init=False)
     recognizer: Recognizer = field(init=False)
     model: Any = field(init=False)
 
@@ -111,12 +113,17 @@ class _Steered:
         config = self.config
         folder = Path(config.base).is_dir()
         base = Codec.load(config.base, None if folder else config.quality).stored
+        if not isinstance(base.spec, TICSpec):
+            raise IcmError(
+                f"transfer.base={config.base} is a {model_name(base.spec)!r}; only 'tic' codecs can be steered"
+            )
         spec = base.spec if config.drop_path else dataclasses.replace(base.spec, drop_path=0.0)
         if self.adapter is None and self.run.init_from:
             raise IcmError(
                 "init_from is not used by objective 'transfer': transfer.base names the codec it starts from"
             )
         object.__setattr__(self, "base", base)
+        object.__setattr__(self, "spec", spec)
         object.__setattr__(
             self, "recognizer", frozen_network(config.recognizer, config.weights, self.data.crop)
         )
@@ -126,9 +133,7 @@ class _Steered:
         """Collections of the adapter's variables."""
         if self.adapter is None:
             return set()
-        return set(
-            jax.eval_shape(partial(initial_variables, self.adapter, self.base.spec), jax.random.key(0))
-        )
+        return set(jax.eval_shape(partial(initial_variables, self.adapter, self.spec), jax.random.key(0)))
 
     def initial_params(self, key: Array) -> dict[str, Any]:
         tree = {
@@ -136,7 +141,7 @@ class _Steered:
             "recognizer": self.recognizer.params,
         }
         if self.adapter is not None:
-            tree["adapter"] = initial_variables(self.adapter, self.base.spec, key)
+            tree["adapter"] = initial_variables(self.adapter, self.spec, key)
         return tree
 
     def loss(self, params: Params, batch: Batch, step: Array, key: Array) -> Loss:
