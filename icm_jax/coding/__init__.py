@@ -7,7 +7,7 @@ import numpy as np
 
 from icm_jax.bitstream.container import Section
 from icm_jax.canvas import Canvas
-from icm_jax.coding import context, dual_spatial, hyperprior
+from icm_jax.coding import context, dual_spatial, factorized, hyperprior
 from icm_jax.coding.latents import Quantised
 from icm_jax.models.registry import ModelSpec, model_name
 from icm_jax.pretrained.store import StoredCodec
@@ -47,6 +47,10 @@ CODINGS: dict[str, Coding] = {
     "tic": hyperprior,
     "tic-original": context,
     "dora-icm": dual_spatial,
+    "bmshj2018-factorized": factorized,
+    "bmshj2018-factorized-relu": factorized,
+    "bmshj2018-hyperprior": hyperprior,
+    "mbt2018-mean": hyperprior,
 }
 
 

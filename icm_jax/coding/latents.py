@@ -39,8 +39,8 @@ def quantise_z(
     codec: StoredCodec, z: Float[np.ndarray, "b hz wz n"], canvases: Sequence[Canvas]
 ) -> tuple[Int32[np.ndarray, "b hz wz n"], Float[np.ndarray, "b hz wz n"]]:
     """Symbols of z and z_hat of a batch; what no image covers has symbol 0."""
-    symbols = only_coded(rounded(z - _medians(codec)), canvases, codec.spec.z_stride)
-    return symbols, symbols + _medians(codec)
+    symbols = only_coded(rounded(z - medians(codec)), canvases, codec.spec.z_stride)
+    return symbols, symbols + medians(codec)
 
 
 def write_z(codec: StoredCodec, z: Int32[np.ndarray, "hz wz n"]) -> Section:
@@ -60,7 +60,7 @@ def read_z(
     shape = (*canvas.coded_grid(spec.z_stride), spec.N)
     flat = rans.decode(payload, channel_indexes(shape), codec.z_tables, section="Z")
     symbols = from_channel_major(flat, shape)
-    return symbols, (on_canvas(symbols, canvas.grid(spec.z_stride)) + _medians(codec))[None]
+    return symbols, (on_canvas(symbols, canvas.grid(spec.z_stride)) + medians(codec))[None]
 
 
 def required(sections: Sequence[Section], *types: SectionType) -> list[bytes]:
@@ -137,7 +137,7 @@ def z_bits(codec: StoredCodec, z: Int32[np.ndarray, "hz wz n"]) -> Float64[np.nd
     return table_bits(z, np.broadcast_to(np.arange(z.shape[-1]), z.shape), codec.z_tables)
 
 
-def _medians(codec: StoredCodec) -> np.ndarray:
-    """What z is rounded around: 0 under a prior without quantiles."""
+def medians(codec: StoredCodec) -> np.ndarray:
+    """What latents under the factorised prior are rounded around: 0 under a prior without quantiles."""
     quantiles = codec.params["z_prior"].get("quantiles", np.zeros((1, 1, 3), np.float32))
     return np.asarray(quantiles)[:, 0, 1]

@@ -18,7 +18,6 @@ from jax import Array
 from jaxtyping import Float, UInt8
 
 from icm_jax.canvas import Canvas, tiles
-from icm_jax.entropy import gaussian
 from icm_jax.layers.resize import bilinear
 from icm_jax.models.hooks import AdapterSpec
 from icm_jax.models.registry import ModelSpec, build
@@ -62,8 +61,8 @@ def programs(spec: ModelSpec, adapter: AdapterSpec | None = None) -> Programs:
         return x_hat if features else jnp.round(jnp.clip(x_hat, 0.0, 1.0) * 255.0).astype(jnp.uint8)
 
     def bits(variables: Any, y_hat: Array, z_hat: Array, scales: Array, means: Array) -> tuple[Array, Array]:
-        y_bits = -jnp.log2(gaussian.likelihood(y_hat, scales, means))
-        return y_bits, -jnp.log2(run("z_likelihoods")(variables, z_hat))
+        y_likelihoods = run("y_likelihoods")(variables, y_hat, scales, means)
+        return -jnp.log2(y_likelihoods), -jnp.log2(run("z_likelihoods")(variables, z_hat))
 
     jitted = (analyse, run("hyper_analyse"), run("hyper_synthesise"), synthesise, bits)
     return Programs(*(jax.jit(function) for function in jitted))

@@ -5,13 +5,29 @@ from typing import Any, NamedTuple
 
 from icm_jax import plain_values
 from icm_jax.errors import IcmError
+from icm_jax.models.bmshj2018 import (
+    Factorized,
+    FactorizedReluSpec,
+    FactorizedSpec,
+    ScaleHyperprior,
+    ScaleHyperpriorSpec,
+)
 from icm_jax.models.dora_icm.feature_codec import feature_codec
 from icm_jax.models.dora_icm.spec import DoraICMSpec
 from icm_jax.models.hooks import AdapterSpec
+from icm_jax.models.mbt2018 import MeanScaleHyperprior, MeanScaleHyperpriorSpec
 from icm_jax.models.tic import TIC, TICSpec
 from icm_jax.models.tic_original import TICOriginal, TICOriginalSpec
 
-ModelSpec = TICSpec | TICOriginalSpec | DoraICMSpec
+ModelSpec = (
+    TICSpec
+    | TICOriginalSpec
+    | DoraICMSpec
+    | FactorizedSpec
+    | FactorizedReluSpec
+    | ScaleHyperpriorSpec
+    | MeanScaleHyperpriorSpec
+)
 
 
 class Model(NamedTuple):
@@ -25,6 +41,10 @@ MODELS: dict[str, Model] = {
     "tic": Model(TICSpec, TIC),
     "tic-original": Model(TICOriginalSpec, TICOriginal),
     "dora-icm": Model(DoraICMSpec, feature_codec),  # what is coded are features; see `icm_jax.task_codec`
+    "bmshj2018-factorized": Model(FactorizedSpec, Factorized),
+    "bmshj2018-factorized-relu": Model(FactorizedReluSpec, Factorized),
+    "bmshj2018-hyperprior": Model(ScaleHyperpriorSpec, ScaleHyperprior),
+    "mbt2018-mean": Model(MeanScaleHyperpriorSpec, MeanScaleHyperprior),
 }
 
 

@@ -1,7 +1,7 @@
 """A codec on disk: one folder with a JSON spec, safetensors weights, integer tables and a hash over all of them.
 
 codec.json            model specification, name, quality, λ, hash, how it was trained
-weights.safetensors   parameters by '/'-joined path (float16, the factorised prior float32)
+weights.safetensors   parameters by '/'-joined path (float16, the factorised prior float32; all float32 if `exact`)
 tables.safetensors    integer CDFs of z and y, ragged rows concatenated as uint16
 """
 
@@ -29,7 +29,10 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class StoredCodec:
-    """Content of a codec folder. `params` are float32; `hash` is hexadecimal SHA-256."""
+    """Content of a codec folder. `params` are float32; `hash` is hexadecimal SHA-256.
+
+    `exact` keeps all weights in float32: those of another program, so that its streams are ours.
+    """
 
     name: str
     quality: int
@@ -40,6 +43,7 @@ class StoredCodec:
     y_tables: CdfTables
     hash: str = ""
     training: Mapping[str, Any] = field(default_factory=dict)
+    exact: bool = False
 
 
 def stored_dtype(path: str) -> type[np.generic]:
@@ -49,10 +53,13 @@ def stored_dtype(path: str) -> type[np.generic]:
     return np.float32 if path.startswith(("z_prior/", "batch_stats/")) else np.float16
 
 
-def as_stored(params: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def as_stored(params: Mapping[str, Any], exact: bool = False) -> dict[str, np.ndarray]:
     """Flat parameters, rounded to the precision they are stored in. Tables must be made from these."""
     flat = traverse_util.flatten_dict(params, sep="/")
-    arrays = {path: np.asarray(leaf).astype(stored_dtype(path)) for path, leaf in flat.items()}
+    arrays = {
+        path: np.asarray(leaf).astype(np.float32 if exact else stored_dtype(path))
+        for path, leaf in flat.items()
+    }
     for path, array in arrays.items():
         if not np.isfinite(array).all():
             raise IcmError(
@@ -69,7 +76,7 @@ def as_float32(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
 def save(codec: StoredCodec, folder: str | Path) -> str:
     """Writes a codec folder (whole or not at all) and returns its hash."""
     folder = Path(folder)
-    weights, tables = as_stored(codec.params), _pack_tables(codec.z_tables, codec.y_tables)
+    weights, tables = as_stored(codec.params, codec.exact), _pack_tables(codec.z_tables, codec.y_tables)
     digest = content_hash(codec.spec, weights, tables)
     record = {
         "format": FORMAT,
@@ -125,7 +132,10 @@ def load(folder: str | Path) -> StoredCodec:
         )
     z_tables, y_tables = _unpack_tables(tables)
     known = {key: record[key] for key in ("name", "quality", "lmbda", "hash", "training")}
-    return StoredCodec(spec=spec, params=as_float32(weights), z_tables=z_tables, y_tables=y_tables, **known)
+    exact = all(array.dtype == np.float32 for array in weights.values())
+    return StoredCodec(
+        spec=spec, params=as_float32(weights), z_tables=z_tables, y_tables=y_tables, exact=exact, **known
+    )
 
 
 def content_hash(spec: ModelSpec, weights: Mapping[str, np.ndarray], tables: Mapping[str, np.ndarray]) -> str:
@@ -141,7 +151,7 @@ def content_hash(spec: ModelSpec, weights: Mapping[str, np.ndarray], tables: Map
 
 def with_hash(codec: StoredCodec) -> StoredCodec:
     """A codec that was never saved, with the hash it would get; its weights rounded as stored."""
-    weights = as_stored(codec.params)
+    weights = as_stored(codec.params, codec.exact)
     digest = content_hash(codec.spec, weights, _pack_tables(codec.z_tables, codec.y_tables))
     return dataclasses.replace(codec, params=as_float32(weights), hash=digest)
 
