@@ -1,6 +1,6 @@
 """Rate–distortion and rate–accuracy curves as values: from results, between their points, as Markdown tables."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -85,7 +85,7 @@ def curves_of(results: Sequence[Result], metric: str = "psnr") -> list[Curve]:
 
 def markdown_table(results: Sequence[Result]) -> str:
     """Every codec at every quality, `bpp` of whole files, and what the network makes of the originals."""
-    metrics, count = results[0].metrics, results[0].dataset["count"]
+    metrics, count = all_metrics(results), results[0].dataset["count"]
     titles = [metric.title for metric in metrics]
     head = ["codec", "quality", "bpp", "estimated bpp", *titles, "enc ms", "dec ms"]
     rows = [
@@ -94,7 +94,7 @@ def markdown_table(results: Sequence[Result]) -> str:
             f"{point.quality:g}",
             f"{point.bpp:.4f}",
             "" if point.estimated_bpp is None else f"{point.estimated_bpp:.4f}",
-            *(format_score(metric, point.scores.get(metric.name)) for metric in metrics),
+            *(format_score(metric, point.scores) for metric in metrics),
             f"{1000 * point.encode_seconds:.0f}",
             f"{1000 * point.decode_seconds:.0f}",
         ]
@@ -102,8 +102,7 @@ def markdown_table(results: Sequence[Result]) -> str:
         for point in result.points
     ]
     if results[0].uncompressed:
-        scores = results[0].uncompressed
-        known = [format_score(m, scores[m.name]) if m.name in scores else "" for m in metrics]
+        known = [format_score(metric, results[0].uncompressed) for metric in metrics]
         rows.append(["uncompressed", "", "", "", *known, "", ""])
     return f"Over {count} image{'s' * (count != 1)}.\n\n{table(head, rows)}"
 
@@ -127,8 +126,16 @@ def gain_table(
     return table([f"{results[0].metric(metric).title} at bpp", *(f"{rate:g}" for rate in rates)], rows)
 
 
-def format_score(metric: Metric, value: float | None) -> str:
-    """A score with as many digits as its range deserves."""
+def all_metrics(results: Sequence[Result]) -> list[Metric]:
+    """What any of the results reports, in their order."""
+    return list(dict.fromkeys(metric for result in results for metric in result.metrics))
+
+
+def format_score(metric: Metric, scores: Mapping[str, float | None]) -> str:
+    """A score with as many digits as its range deserves; nothing where there is none."""
+    if metric.name not in scores:
+        return ""
+    value = scores[metric.name]
     if value is None:
         return "∞"
     return (

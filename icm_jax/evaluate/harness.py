@@ -28,7 +28,7 @@ from icm_jax.evaluate.image_quality import ms_ssim, psnr
 from icm_jax.evaluate.judge import Judge, label_digest
 from icm_jax.evaluate.measure import Coded, code, estimated_bpp, warm_up
 from icm_jax.evaluate.records import Key, Record, key_of, line_of, plain_counters, read_records
-from icm_jax.evaluate.subjects import Subject, file_extension
+from icm_jax.evaluate.subjects import PredictionCodec, Subject, file_extension
 
 RECORDS = "records.jsonl"
 UNCOMPRESSED = "uncompressed"  # codec of the records of originals
@@ -64,7 +64,7 @@ class Unit(NamedTuple):
 
 
 class Row(NamedTuple):
-    """An image's records by point: of every subject in its order, after that of the original with a judge."""
+    """An image's records by point: of every subject in its order, after that of the original with a network."""
 
     uncompressed: Record | None
     records: tuple[Record, ...]
@@ -96,12 +96,11 @@ class ImageRunner:
         }
         heads = [_head(subject) | identity for subject in self.bench.subjects]
         original = {"codec": UNCOMPRESSED, "quality": 0, "hash": ""} | identity
-        keys = [key_of(head) for head in ([original] if judge else []) + heads]
+        keys = [key_of(head) for head in ([original] if judge and judge.answers else []) + heads]
         todo = [
             (subject, head)
             for subject, head in zip(self.bench.subjects, heads, strict=True)
-            if key_of(head) not in unit.done
-            or (unit.wants_pictures and not self._picture(unit, subject).exists())
+            if key_of(head) not in unit.done or (unit.wants_pictures and self._lacks_picture(unit, subject))
         ]
         if unit.wants_pictures:
             _write_picture(self.out / "pictures" / f"{unit.file.stem}.png", image)
@@ -113,8 +112,10 @@ class ImageRunner:
             for (subject, head), one in zip(todo, coded, strict=True)
         ]
         if judge:
-            records = [original | {"height": image.shape[0], "width": image.shape[1]}, *records]
-            counted = judge.count(unit.file, [image, *(one.decoded for one in coded)], label)
+            own, counted = judge.count(unit.file, image, [one.decoded for one in coded], label)
+            if own is not None:
+                size = {"height": image.shape[0], "width": image.shape[1]}
+                records, counted = [original | size, *records], [own, *counted]
             for record, counters in zip(records, counted, strict=True):
                 record |= {"scores": finite(judge.scores(counters)), "counts": plain_counters(counters)}
         return keys, [record for record in records if key_of(record) not in unit.done]
@@ -132,12 +133,13 @@ class ImageRunner:
         else:
             with tempfile.TemporaryDirectory() as folder_name:
                 coded = code(subject.codec, image, Path(folder_name, name))
-        if coded.decoded.shape != image.shape:
+        expected = image.shape if _makes_pictures(subject) else (*image.shape[:2], coded.decoded.shape[-1])
+        if coded.decoded.shape != expected:
             raise IcmError(
                 f"{unit.file}: {_point_name(subject)} decodes to {list(coded.decoded.shape)}, expected "
-                f"{list(image.shape)}; leave out this codec for such images"
+                f"{list(expected)}; leave out this codec for such images"
             )
-        if unit.wants_pictures:
+        if unit.wants_pictures and _makes_pictures(subject):
             _write_picture(self._picture(unit, subject), coded.decoded)
         return coded
 
@@ -153,10 +155,15 @@ class ImageRunner:
             "encode_seconds": coded.encode_seconds,
             "decode_seconds": coded.decode_seconds,
         }
+        if not _makes_pictures(subject):
+            return values
         scores = {"psnr": psnr(image, coded.decoded)}
         if self.bench.judge is None:
             scores["ms_ssim"] = ms_ssim(image, coded.decoded)
         return values | finite(scores)
+
+    def _lacks_picture(self, unit: Unit, subject: Subject) -> bool:
+        return _makes_pictures(subject) and not self._picture(unit, subject).exists()
 
     def _picture(self, unit: Unit, subject: Subject) -> Path:
         return self.out / "pictures" / picture_name(unit.file.stem, subject.curve, subject.quality)
@@ -174,6 +181,10 @@ def measure_images(
         IcmError: the first image that can not be measured. What was measured before it is kept.
     """
     bench = make_bench()
+    if bench.judge is None and not all(map(_makes_pictures, bench.subjects)):
+        raise IcmError(
+            "a codec of a task's features decodes to predictions, not to pictures; name its --task"
+        )
     if bench.judge and bench.judge.labels is not None:
         bench.judge.labels.check(images)
     _refuse_equal_names(images)
@@ -196,7 +207,8 @@ def measure_images(
             keys[file] = unit_keys
             bar.update()
     rows = [[done[key] for key in keys[file]] for file in images]
-    return bench, [Row(row[0], tuple(row[1:])) if bench.judge else Row(None, tuple(row)) for row in rows]
+    has_originals = bench.judge is not None and bench.judge.answers is not None
+    return bench, [Row(row[0], tuple(row[1:])) if has_originals else Row(None, tuple(row)) for row in rows]
 
 
 def finite(scores: dict[str, float]) -> dict[str, float | None]:
@@ -254,6 +266,10 @@ def _run(unit: Unit) -> tuple[list[Key], list[Record]] | str:
 
 def _head(subject: Subject) -> dict[str, Any]:
     return {"codec": subject.codec.name, "quality": subject.quality, "hash": subject.codec.hash}
+
+
+def _makes_pictures(subject: Subject) -> bool:
+    return not isinstance(subject.codec, PredictionCodec)
 
 
 def _point_name(subject: Subject) -> str:

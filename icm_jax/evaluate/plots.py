@@ -11,7 +11,7 @@ import numpy as np
 
 from icm_jax.errors import IcmError
 from icm_jax.evaluate.anchors import AT_RATE
-from icm_jax.evaluate.curves import Curve, curves_of
+from icm_jax.evaluate.curves import Curve, all_metrics, curves_of
 from icm_jax.evaluate.monotone_fit import fit_monotone, is_rising
 from icm_jax.evaluate.result import Result
 from icm_jax.metrics.metric import AGREEMENT, Metric
@@ -37,7 +37,7 @@ def plot_curves(results: Sequence[Result], out_png: Path, metrics: Sequence[Metr
     anchor's near-lossless end would squeeze the part that matters. A dashed line says what the network makes of the
     originals. Raises IcmError without matplotlib.
     """
-    shown = list(metrics or results[0].metrics)
+    shown = list(metrics or all_metrics(results))
     rows = math.ceil(len(shown) / COLUMNS)
     figure = new_figure(rows)
     for axes, metric in zip(figure.subplots(rows, COLUMNS, squeeze=False).flat, shown, strict=False):

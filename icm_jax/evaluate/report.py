@@ -13,7 +13,7 @@ from icm_jax.data.image_io import write_bytes
 from icm_jax.errors import IcmError
 from icm_jax.evaluate.anchors import ANCHORS
 from icm_jax.evaluate.bd_table import HEAD, MISSING, bd_rows
-from icm_jax.evaluate.curves import format_score
+from icm_jax.evaluate.curves import all_metrics, format_score
 from icm_jax.evaluate.layout import fill
 from icm_jax.evaluate.paper_tables import get_layout
 from icm_jax.evaluate.per_image import Shown, picture_rows, plot_scatter
@@ -101,14 +101,14 @@ def _section(results: list[Result], out: Path, name: str, anchor: Result) -> Sec
 
 def points_table(results: Sequence[Result]) -> TextTable:
     """All points of all curves, in rates of whole files."""
-    metrics = results[0].metrics
+    metrics = all_metrics(results)
     rows = [
         [
             result.curve,
             f"{point.quality:g}",
             f"{point.bpp:.4f}",
             "" if point.estimated_bpp is None else f"{point.estimated_bpp:.4f}",
-            *(format_score(metric, point.scores.get(metric.name)) for metric in metrics),
+            *(format_score(metric, point.scores) for metric in metrics),
         ]
         for result in results
         for point in result.points

@@ -4,8 +4,9 @@
 
 NAME is an included codec, a classical codec (`icm_jax.evaluate.anchors`), an exported codec's folder, or a folder of
 such folders q1, q2, …. ADAPTER is a file of an adapter on it, PICTURE one of the pictures that this adapter decodes
-to. Without qualities all that there are, or a classical codec's sweep. With BPP a classical codec searches, for
-every image, the largest file that is not above that rate.
+to. For a codec of a task's features (DoRA-ICM) its backbone stands in the place of the adapter. Without qualities all
+that there are, or a classical codec's sweep. With BPP a classical codec searches, for every image, the largest file
+that is not above that rate.
 """
 
 import re
@@ -21,6 +22,11 @@ from icm_jax.codec import Codec, Estimate
 from icm_jax.errors import IcmError
 from icm_jax.evaluate.anchors import ANCHORS, AT_RATE, AnchorAt, AnchorAtRate, get_anchor
 from icm_jax.evaluate.measure import ImageCodec
+from icm_jax.models.dora_icm.spec import DoraICMSpec
+from icm_jax.objectives.dense_prediction import read_backbone
+from icm_jax.pretrained import store
+from icm_jax.pretrained.store import StoredCodec
+from icm_jax.task_codec import TaskCodec
 
 SYNTAX = re.compile(
     r"(?:(?P<curve>[^=/]+)=)?(?P<name>.+?)(?:\+(?P<adapter>[^#]+?)(?:#(?P<picture>[\w-]+))?)?"
@@ -66,6 +72,35 @@ class AdaptedCodec:
         return self.codec.estimated_bits(image)
 
 
+@dataclass(frozen=True)
+class PredictionCodec:
+    """A codec of a task's features, which decodes to the task's prediction, float32 [h, w, outputs]."""
+
+    codec: TaskCodec
+
+    @property
+    def name(self) -> str:
+        return self.codec.stored.name
+
+    @property
+    def quality(self) -> int:
+        return self.codec.stored.quality
+
+    @property
+    def hash(self) -> str:
+        return self.codec.stored.hash
+
+    def compress(self, image: np.ndarray) -> bytes:
+        return self.codec.compress(image)
+
+    def decompress(self, data: bytes) -> np.ndarray:
+        return self.codec.decompress(data)
+
+    def estimated_bits(self, image: np.ndarray) -> Estimate:
+        bits = self.codec.estimated_bits(image)
+        return Estimate(bits, bits / (image.shape[0] * image.shape[1]), np.zeros((0, 0), np.float32))
+
+
 def load_subjects(texts: Sequence[str], task: str = "") -> list[Subject]:
     """The codecs behind the texts, at every quality, in order.
 
@@ -106,7 +141,14 @@ def _load(text: str, task: str) -> Iterator[Subject]:
             f"{text!r}: a rate can be searched for a classical codec ({', '.join(ANCHORS)}) only; "
             "give qualities behind a colon"
         )
-    for codec in _codecs(name, qualities):
+    for stored in _stored(name, qualities):
+        if isinstance(stored.spec, DoraICMSpec):
+            if not match["adapter"]:
+                raise IcmError(f"{text!r} codes features of a backbone; write {text}+BACKBONE.safetensors")
+            backbone = read_backbone(Path(match["adapter"]))
+            yield Subject(curve or stored.name, stored.quality, PredictionCodec(TaskCodec(stored, backbone)))
+            continue
+        codec = Codec(stored)
         subject: ImageCodec = codec
         if match["adapter"]:
             adapted = codec.with_adapter(match["adapter"])
@@ -127,18 +169,19 @@ def _anchor_points(
         yield Subject(curve or f"{name}{AT_RATE}", rate, AnchorAtRate(anchor, rate))
 
 
-def _codecs(name: str, qualities: list[int]) -> list[Codec]:
+def _stored(name: str, qualities: list[int]) -> list[StoredCodec]:
     folder = Path(name)
     if not folder.is_dir():
         pretrained.folder(name)  # refuses a name that is not included
-        return [Codec.load(name, quality) for quality in qualities or pretrained.qualities(name)]
-    members = sorted(folder.glob("q*/codec.json"), key=lambda path: (len(path.parent.name), path.parent.name))
-    loaded = [Codec.load(member.parent) for member in members] or [Codec.load(folder)]
-    found = [codec.quality for codec in loaded]
+        members = [pretrained.folder(name, quality) for quality in qualities or pretrained.qualities(name)]
+        return [store.load(member) for member in members]
+    files = sorted(folder.glob("q*/codec.json"), key=lambda path: (len(path.parent.name), path.parent.name))
+    loaded = [store.load(file.parent) for file in files] or [store.load(folder)]
+    found = [stored.quality for stored in loaded]
     missing = [quality for quality in qualities if quality not in found]
     if missing:
         raise IcmError(f"{name} has no quality {missing[0]}; choose from {', '.join(map(str, found))}")
-    return [codec for codec in loaded if not qualities or codec.quality in qualities]
+    return [stored for stored in loaded if not qualities or stored.quality in qualities]
 
 
 def _picture(text: str, codec: Codec, named: str | None, task: str) -> str:

@@ -26,13 +26,11 @@ def summarise(bench: Bench, rows: Sequence[Row], folder: str, provenance: Mappin
     `ms_ssim_db` is the mean of the images' decibels.
     """
     judge = bench.judge
-    metrics = (*judge.metrics, PSNR) if judge else PICTURE_METRICS
     originals = [row.uncompressed for row in rows if row.uncompressed]
     shared: dict[str, Any] = {
         "task": judge.task.name if judge else RECONSTRUCTION,
         "recognizer": dict(judge.network) if judge else None,
         "dataset": _dataset(rows, folder),
-        "metrics": metrics,
         "uncompressed": finite(_judged(judge, originals)) if judge else {},
         "provenance": dict(provenance),
     }
@@ -43,6 +41,7 @@ def summarise(bench: Bench, rows: Sequence[Row], folder: str, provenance: Mappin
         Result(
             curve=curve,
             codec=members[0][0].codec.name,
+            metrics=_metrics(judge, members[0][1]),
             points=tuple(sorted((_point(judge, *member) for member in members), key=lambda point: point.bpp)),
             **shared,
         )
@@ -50,10 +49,17 @@ def summarise(bench: Bench, rows: Sequence[Row], folder: str, provenance: Mappin
     ]
 
 
+def _metrics(judge: Judge | None, records: Sequence[Record]) -> tuple[Metric, ...]:
+    """Of pictures PSNR beside the task's; predictions have none."""
+    if judge is None:
+        return PICTURE_METRICS
+    return (*judge.metrics, *([PSNR] if "psnr" in records[0] else []))
+
+
 def _point(judge: Judge | None, subject: Subject, records: Sequence[Record]) -> Point:
     pixels = sum(record["height"] * record["width"] for record in records)
     count = sum(record["bytes"] for record in records)
-    scores = {"psnr": _mean(records, "psnr")}
+    scores = {"psnr": _mean(records, "psnr")} if "psnr" in records[0] else {}
     if judge:
         scores |= _judged(judge, records)
     else:

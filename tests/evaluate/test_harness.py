@@ -7,14 +7,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from icm_jax.data.image_io import read_image
 from icm_jax.errors import IcmError
 from icm_jax.evaluate import harness
 from icm_jax.evaluate.evaluation import evaluate_bench
 from icm_jax.evaluate.harness import Bench, Options, measure_images
 from icm_jax.evaluate.image_quality import ms_ssim_db, psnr
+from icm_jax.evaluate.judge import load_judge
 from icm_jax.evaluate.result import read_results
-from icm_jax.evaluate.subjects import Subject
+from icm_jax.evaluate.subjects import Subject, load_subjects
+from icm_jax.metrics import Normals
+from icm_jax.objectives.dense_prediction import write_backbone
+from icm_jax.pretrained import dora_icm, store
 from tests.evaluate.toy_bench import CLASSES, make_toy, toy_judge
+from tests.tiny_dora import TINY, random_model
 
 
 @pytest.fixture
@@ -199,6 +205,32 @@ def test_a_codec_that_changes_the_size_is_refused(images, fake_codecs, tmp_path,
     monkeypatch.setattr(type(fake_codecs[0]), "decompress", lambda self, data: np.zeros((2, 2, 3), np.uint8))
     with pytest.raises(IcmError, match=r"0\.png: fake-1 decodes to \[2, 2, 3\], expected \[128, 160, 3\]"):
         measure_images(lambda: bench_of(fake_codecs[:1]), images, tmp_path / "out", Options())
+
+
+def test_predictions_are_judged_as_they_are_decoded(images, tmp_path) -> None:
+    params, batch_stats = random_model()
+    stored = dora_icm.to_stored("tiny-normals", 2, 0.1, TINY, params, batch_stats)
+    store.save(stored, tmp_path / "codec")
+    write_backbone(tmp_path / "backbone.safetensors", params["backbone"], {})
+    labels = tmp_path / "normals"
+    labels.mkdir()
+    for image in images[:2]:
+        np.save(labels / f"{image.stem}.npy", np.random.default_rng(0).normal(size=(128, 160, 3)))
+    (subject,) = load_subjects([f"{tmp_path / 'codec'}+{tmp_path / 'backbone.safetensors'}"])
+    bench = Bench((subject,), load_judge("normals", labels=str(labels)))
+    (result,) = evaluate_bench(lambda: bench, images[:2], tmp_path / "out", Options(pictures=1))
+    counter = Normals.empty()
+    for image in images[:2]:
+        file = subject.codec.compress(read_image(image))
+        label = bench.judge.label(image, (128, 160))
+        counter = counter.update(subject.codec.decompress(file)[None], label[None])
+    assert result.points[0].scores["mean"] == pytest.approx(counter.compute().mean)
+    assert "psnr" not in result.points[0].scores and result.uncompressed == {}
+    assert result.points[0].estimated_bpp > 0
+    with pytest.raises(IcmError, match=r"codes features of a backbone; write .*BACKBONE.safetensors"):
+        load_subjects([str(tmp_path / "codec")])
+    with pytest.raises(IcmError, match="decodes to predictions, not to pictures; name its --task"):
+        measure_images(lambda: Bench((subject,)), images[:1], tmp_path / "o", Options())
 
 
 def test_equal_names_are_refused(images, fake_codecs, tmp_path) -> None:

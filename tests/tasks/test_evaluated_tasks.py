@@ -264,5 +264,18 @@ def test_a_judge_reports_what_it_can(pictures) -> None:
     task, network = get_task("depth"), tiny_network(1)
     judge = Judge(task, lambda shown: task.answers(network, shown), None, {"name": "t", "weights_sha256": ""})
     assert [metric.name for metric in judge.metrics] == ["rmse_agreement"]
-    counted = judge.count(Path("a.png"), pictures, None)
+    own, counted = judge.count(Path("a.png"), pictures[0], pictures[:2], None)
+    assert own == counted[0] != counted[1]
     assert judge.scores(counted[0]) == {"rmse_agreement": pytest.approx(0, abs=1e-6)}
+
+
+def test_a_judge_without_a_network_reads_predictions(tmp_path: Path, pictures) -> None:
+    label_file(tmp_path, "depth")
+    judge = load_judge("depth", labels=str(tmp_path))
+    label = judge.label(Path("a.png"), SIZE)
+    prediction = np.where(label > 0, label + 0.5, 3).astype(np.float32)[..., None]
+    own, (counted,) = judge.count(Path("a.png"), pictures[0], [prediction], label)
+    assert own is None and judge.scores(counted)["rmse"] == pytest.approx(0.5)
+    assert [metric.name for metric in judge.metrics] == ["rmse", "abs_rel"]
+    with pytest.raises(IcmError, match="depth is answered by no network that is included"):
+        judge.count(Path("a.png"), pictures[0], pictures[:1], label)
