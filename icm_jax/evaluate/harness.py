@@ -27,10 +27,18 @@ from icm_jax.errors import IcmError
 from icm_jax.evaluate.image_quality import ms_ssim, psnr
 from icm_jax.evaluate.judge import Judge, label_digest
 from icm_jax.evaluate.measure import Coded, code, estimated_bpp, warm_up
-from icm_jax.evaluate.records import Key, Record, key_of, line_of, plain_counters, read_records
+from icm_jax.evaluate.records import (
+    RECORDS,
+    Key,
+    Record,
+    key_of,
+    line_of,
+    picture_name,
+    plain_counters,
+    read_records,
+)
 from icm_jax.evaluate.subjects import PredictionCodec, Subject, file_extension
 
-RECORDS = "records.jsonl"
 UNCOMPRESSED = "uncompressed"  # codec of the records of originals
 
 
@@ -214,11 +222,6 @@ def measure_images(
 def finite(scores: dict[str, float]) -> dict[str, float | None]:
     """The scores with None for those that are infinite or not a number, which JSON can not hold."""
     return {name: float(value) if np.isfinite(value) else None for name, value in scores.items()}
-
-
-def picture_name(stem: str, curve: str, quality: float) -> str:
-    """File name of a decoded picture."""
-    return f"{stem}-{curve}-{quality:g}.png"
 
 
 def _measured(

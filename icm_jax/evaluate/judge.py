@@ -15,12 +15,11 @@ from typing import Any
 import numpy as np
 
 from icm_jax.errors import IcmError
+from icm_jax.evaluate.records import CountersByTruth
 from icm_jax.metrics.metric import AGREEMENT, Metric
 from icm_jax.recognizers.registry import find_weights, load_recognizer
 from icm_jax.tasks.registry import get_task
-from icm_jax.tasks.task import Counters, Labels, Picture, Task
-
-CountersByTruth = dict[str, Counters]  # "label" and "own"
+from icm_jax.tasks.task import Labels, Picture, Task
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from icm_jax.evaluate.harness import RECORDS, picture_name
 from icm_jax.evaluate.plots import COLOURS, OWN_COLOURS, new_figure, save
-from icm_jax.evaluate.records import Record, read_records
+from icm_jax.evaluate.records import RECORDS, Record, picture_name, read_records
 from icm_jax.evaluate.result import Point, Result
 from icm_jax.metrics.metric import Metric
 

@@ -14,12 +14,19 @@ import numpy as np
 
 from icm_jax.data.image_io import write_bytes
 from icm_jax.errors import IcmError
-from icm_jax.evaluate.judge import CountersByTruth
 
 Record = dict[str, Any]
 Key = tuple[Any, ...]
+CountersByTruth = dict[str, Mapping[str, Any]]  # "label" and "own"; each counters by name
+
+RECORDS = "records.jsonl"
 
 KEY = ("codec", "quality", "hash", "image_sha256", "label_sha256", "judge")
+
+
+def picture_name(stem: str, curve: str, quality: float) -> str:
+    """File name of a decoded picture."""
+    return f"{stem}-{curve}-{quality:g}.png"
 
 
 def key_of(record: Mapping[str, Any]) -> Key:

@@ -8,8 +8,8 @@ import numpy as np
 
 from icm_jax.evaluate.harness import Bench, Row, finite
 from icm_jax.evaluate.image_quality import ms_ssim_db
-from icm_jax.evaluate.judge import CountersByTruth, Judge
-from icm_jax.evaluate.records import Record, counters_of
+from icm_jax.evaluate.judge import Judge
+from icm_jax.evaluate.records import CountersByTruth, Record, counters_of
 from icm_jax.evaluate.result import RECONSTRUCTION, Point, Result
 from icm_jax.evaluate.subjects import Subject
 from icm_jax.metrics.metric import Metric
