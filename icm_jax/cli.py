@@ -14,6 +14,7 @@ from pathlib import Path
 from icm_jax import __version__
 from icm_jax.errors import IcmError
 from icm_jax.evaluate.commands import add_commands
+from weights_convert.commands import add_commands as add_convert_commands
 
 DONE, SOME_FAILED, NOTHING_DONE = 0, 1, 2
 
@@ -119,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     complexity.add_argument("--json", action="store_true", help="print a record instead of a table")
 
     add_commands(functools.partial(_command, commands))
+    add_convert_commands(functools.partial(_command, commands))
 
     runs = _command(commands, "runs", _runs, "training runs side by side", "icm runs runs/* --plot runs.png")
     runs.add_argument("workdirs", nargs="+", metavar="WORKDIR", type=Path, help="workdirs of trainings")

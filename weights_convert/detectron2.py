@@ -1,6 +1,5 @@
 """Faster and Mask R-CNN of facebookresearch/detectron2: names and shapes of its state dicts (names since 2019)."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -11,11 +10,10 @@ from icm_jax.recognizers.detection.rcnn import RCNN
 from icm_jax.recognizers.detection.spec import DetectorSpec
 from icm_jax.recognizers.fpn import ResNetFPN
 from icm_jax.recognizers.resnet import LAYERS, ResNetSpec
-from weights_convert.keymap import CONV, DECONV, DENSE, Layout, Rule, convert
-from weights_convert.torchvision import count, norm_rules, shape, shapes_of
+from weights_convert.keymap import CONV, DECONV, DENSE, Layout, Rule
+from weights_convert.network_map import NetworkMap, Shapes, StateDict
+from weights_convert.torchvision import count, norm_rules, shape
 
-StateDict = Mapping[str, np.ndarray]
-Shapes = Mapping[str, tuple[int, ...]]
 Rules = tuple[Rule, ...]
 
 STAGES = ("res2", "res3", "res4", "res5")  # layer1 to layer4 elsewhere
@@ -94,9 +92,7 @@ def fpn_from_state_dict(state_dict: StateDict) -> tuple[ResNetFPN, dict[str, Any
     Raises:
         ConversionError: the arrays are not those of one.
     """
-    shapes = shapes_of(state_dict)
-    network = ResNetFPN(body_spec(shapes), shape(shapes, "backbone.fpn_lateral2.weight")[0])
-    return network, convert(state_dict, backbone_rules(""), expected_params(network))
+    return FPN_MAP.convert(state_dict)
 
 
 def rcnn_from_state_dict(state_dict: StateDict) -> tuple[RCNN, dict[str, Any]]:
@@ -105,10 +101,7 @@ def rcnn_from_state_dict(state_dict: StateDict) -> tuple[RCNN, dict[str, Any]]:
     Raises:
         ConversionError: the arrays are not those of one.
     """
-    shapes = shapes_of(state_dict)
-    network = RCNN(detector_spec(shapes, body_spec(shapes)))
-    rules = (*backbone_rules("backbone/"), *head_rules("heads/", network.spec.channels))
-    return network, convert(state_dict, rules, expected_params(network))
+    return RCNN_MAP.convert(state_dict)
 
 
 def detector_spec(shapes: Shapes, body: ResNetSpec) -> DetectorSpec:
@@ -151,3 +144,15 @@ def expected_params(network: nn.Module, size: int = 64) -> dict[str, Any]:
     initial = jax.eval_shape(lambda *a: network.init(jax.random.key(0), *a, method=method), *arguments)
     params: dict[str, Any] = initial["params"]
     return params
+
+
+FPN_MAP = NetworkMap(
+    infer=lambda shapes: ResNetFPN(body_spec(shapes), shape(shapes, "backbone.fpn_lateral2.weight")[0]),
+    rules=lambda network: backbone_rules(""),
+    expected=expected_params,
+)
+RCNN_MAP = NetworkMap(
+    infer=lambda shapes: RCNN(detector_spec(shapes, body_spec(shapes))),
+    rules=lambda network: (*backbone_rules("backbone/"), *head_rules("heads/", network.spec.channels)),
+    expected=expected_params,
+)

@@ -1,13 +1,11 @@
 """ESPNetv2 for segmentation of sacmehta/EdgeNets: names and shapes of its state dict."""
 
-from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from icm_jax.recognizers.espnet_v2 import ESPNetV2
-from weights_convert.keymap import CONV, Rule, convert
-from weights_convert.torchvision import expected_params, norm_rules, shape, shapes_of
+from weights_convert.keymap import CONV, Rule
+from weights_convert.network_map import NetworkMap, StateDict
+from weights_convert.torchvision import expected_params, norm_rules, shape
 
 ENCODER, DECODER = ("conv", "bn", "act"), ("0", "1", "2")  # how the two halves call convolution, norm, PReLU
 
@@ -67,11 +65,17 @@ RULES = (
 )
 
 
-def espnet_v2_from_state_dict(state_dict: Mapping[str, np.ndarray]) -> tuple[ESPNetV2, dict[str, Any]]:
+def espnet_v2_from_state_dict(state_dict: StateDict) -> tuple[ESPNetV2, dict[str, Any]]:
     """ESPNetv2 of width 2.0 with any number of classes, and its parameters.
 
     Raises:
         ConversionError: the arrays are not those of one.
     """
-    network = ESPNetV2(shape(shapes_of(state_dict), "bu_dec_l4.merge_layer.3.bias")[0])
-    return network, convert(state_dict, RULES, expected_params(network))
+    return ESPNET_V2.convert(state_dict)
+
+
+ESPNET_V2 = NetworkMap(
+    infer=lambda shapes: ESPNetV2(shape(shapes, "bu_dec_l4.merge_layer.3.bias")[0]),
+    rules=lambda network: RULES,
+    expected=expected_params,
+)

@@ -77,10 +77,10 @@ def check_tic_sfma(path: Path) -> list[Row]:
     file = GoldenFile(path)
     state_dict = file.read_group("sd/")
     found = tic_sfma_from_state_dict(state_dict)
-    params = paths.merge(found.base_params, {"adapter": found.params})
+    params = paths.merge(found.base_params, {"adapter": found.variables["params"]})
     codec = Codec(TIC(found.base, found.spec.build(found.base)), params)
     names = [name for name in state_dict if is_sfma(name)]
-    back = invert(found.params, RULES, names)
+    back = invert(found.variables["params"], RULES, names)
     changed = [name for name in names if not np.array_equal(state_dict[name], back[name])]
     file.require("sd/*", not changed, f"{len(names)} arrays converted and back, changed: {changed or 'none'}")
     with jax.default_matmul_precision("highest"):

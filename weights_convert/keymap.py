@@ -9,7 +9,7 @@ twice or not at all, and a shape that does not fit are all errors.
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -82,33 +82,58 @@ def convert(
         target: what the model expects: a nested dict whose leaves have a shape, or are one.
 
     Raises:
+        ConversionError: see `match`.
+    """
+    places = match({name: tuple(np.shape(array)) for name, array in state_dict.items()}, rules, target)
+    filled = {
+        path: np.ascontiguousarray(layout.forward(np.asarray(state_dict[name])), np.float32)
+        for name, (path, layout) in places.items()
+    }
+    return traverse_util.unflatten_dict(filled, sep="/")
+
+
+def match(
+    shapes: Mapping[str, tuple[int, ...]], rules: Sequence[Rule], target: Mapping[str, Any]
+) -> dict[str, tuple[str, Layout]]:
+    """Where every array that is not dropped goes, and how: {reference name: (path, layout)}.
+
+    Args:
+        shapes: shapes by reference name.
+        rules, target: see `convert`.
+
+    Raises:
         ConversionError: a name has no rule, or a path is unknown, filled twice or not, or of another shape.
     """
     expected = {
         path: tuple(getattr(leaf, "shape", leaf))
         for path, leaf in traverse_util.flatten_dict(target, sep="/").items()
     }
-    filled: dict[str, np.ndarray] = {}
+    places: dict[str, tuple[str, Layout]] = {}
     sources: dict[str, str] = {}
     differences: list[str] = []
-    for name, array in state_dict.items():
+    for name, shape in shapes.items():
         found = find_rule(name, rules)
         if found is None:
-            differences.append(f"no rule for {name} {list(np.shape(array))}")
+            differences.append(f"no rule for {name} {list(shape)}")
             continue
         rule, path = found
         if path is None:
             continue
-        if problem := _misfit(name, array, rule.layout, path, expected, sources):
+        if problem := _misfit(name, shape, rule.layout, path, expected, sources):
             differences.append(problem)
         else:
-            filled[path] = np.ascontiguousarray(rule.layout.forward(np.asarray(array)), np.float32)
+            places[name] = path, rule.layout
         sources.setdefault(path, name)
     differences += [
         f"nothing fills {path} {list(expected[path])}" for path in expected.keys() - sources.keys()
     ]
     _raise_if_any(sorted(differences))
-    return traverse_util.unflatten_dict(filled, sep="/")
+    return places
+
+
+def beneath(prefix: str, rules: Iterable[Rule]) -> tuple[Rule, ...]:
+    """The same rules for a tree that lies at `prefix` of another."""
+    return tuple(r if r.target is None else replace(r, target=prefix + r.target) for r in rules)
 
 
 def invert(params: Mapping[str, Any], rules: Sequence[Rule], names: Iterable[str]) -> dict[str, np.ndarray]:
@@ -136,9 +161,14 @@ def invert(params: Mapping[str, Any], rules: Sequence[Rule], names: Iterable[str
     return arrays
 
 
+def placeholder(shape: tuple[int, ...]) -> np.ndarray:
+    """An array of this shape that takes no memory."""
+    return np.broadcast_to(np.float32(1), shape)
+
+
 def _misfit(
     name: str,
-    array: np.ndarray,
+    shape: tuple[int, ...],
     layout: Layout,
     path: str,
     expected: Mapping[str, tuple[int, ...]],
@@ -150,11 +180,11 @@ def _misfit(
     if path in sources:
         return f"{name} and {sources[path]} both fill {path}"
     try:
-        shape = layout.forward(np.empty(np.shape(array), np.bool_)).shape
-    except ValueError:
-        return f"{name} {list(np.shape(array))} does not have the axes of a {layout.name} kernel"
-    if shape != expected[path]:
-        return f"{name} gives {list(shape)}, {path} expects {list(expected[path])}"
+        given = layout.forward(placeholder(shape)).shape
+    except (ValueError, IndexError):
+        return f"{name} {list(shape)} does not have the axes of a {layout.name} kernel"
+    if given != expected[path]:
+        return f"{name} gives {list(given)}, {path} expects {list(expected[path])}"
     return None
 
 

@@ -1,15 +1,22 @@
 """Reading the arrays of a published network from a file, whatever its kind, without running what is in it."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import ml_dtypes
 import numpy as np
-import safetensors.numpy
+import safetensors
 
 from weights_convert.detectron2_pickle import load_pickle
 from weights_convert.keymap import ConversionError
 from weights_convert.transtic import load_checkpoint
 
 PYTORCH = (".pth", ".pt", ".tar")
+SIGNED = {f"I{8 * size}": np.dtype(f"i{size}") for size in (1, 2, 4, 8)}
+UNSIGNED = {f"U{8 * size}": np.dtype(f"u{size}") for size in (1, 2, 4, 8)}
+FLOATS = {f"F{8 * size}": np.dtype(f"f{size}") for size in (2, 4, 8)}
+DTYPES = {**SIGNED, **UNSIGNED, **FLOATS, "BOOL": np.dtype(bool), "BF16": np.dtype(ml_dtypes.bfloat16)}
 
 
 def read_state_dict(path: Path) -> dict[str, np.ndarray]:
@@ -27,7 +34,13 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
     if path.suffix != ".safetensors":
         raise ConversionError(f"{path} is of an unknown kind; use .safetensors, {', '.join(PYTORCH)} or .pkl")
     try:
-        arrays: dict[str, np.ndarray] = safetensors.numpy.load_file(path)
-    except (OSError, safetensors.SafetensorError) as error:
-        raise ConversionError(f"{path} can not be read as safetensors: {error}") from None
-    return arrays
+        tensors = dict(safetensors.deserialize(path.read_bytes()))
+        return {name: _array(tensors[name]) for name in sorted(tensors)}
+    except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ConversionError(f"{path} can not be read as safetensors ({reason}); fetch it again") from None
+
+
+def _array(tensor: Mapping[str, Any]) -> np.ndarray:
+    """safetensors' own NumPy reader knows no bfloat16."""
+    return np.frombuffer(tensor["data"], DTYPES[tensor["dtype"]]).reshape(tensor["shape"])

@@ -11,7 +11,8 @@ import numpy as np
 
 from icm_jax.models.tic_original import TICOriginal, TICOriginalSpec
 from weights_convert import transtic
-from weights_convert.keymap import CONV, DENSE, ConversionError, Layout, Rule, convert
+from weights_convert.keymap import CONV, DENSE, ConversionError, Layout, Rule
+from weights_convert.network_map import NetworkMap
 from weights_convert.transtic import common, stack_depth, window_of_table
 
 # A 1×1 convolution there, a dense layer here: (out, in, 1, 1) -> (in, out).
@@ -48,9 +49,7 @@ def tic_original_from_state_dict(
     Raises:
         ConversionError: the arrays are not those of an original TIC.
     """
-    arrays = {name.removeprefix("module."): array for name, array in state_dict.items()}
-    spec = infer_spec({name: tuple(np.shape(array)) for name, array in arrays.items()})
-    return spec, convert(arrays, RULES, expected_params(spec))
+    return TIC_ORIGINAL.convert(state_dict)
 
 
 def expected_params(spec: TICOriginalSpec) -> dict[str, Any]:
@@ -90,3 +89,6 @@ def infer_spec(shapes: Mapping[str, tuple[int, ...]]) -> TICOriginalSpec:
         context_window=window_of_table(context[0]),
         mlp_ratio=common("MLP ratio", {s: rows // columns for s, (rows, columns) in mlps.items()}),
     )
+
+
+TIC_ORIGINAL = NetworkMap(infer=infer_spec, rules=lambda spec: RULES, expected=expected_params)

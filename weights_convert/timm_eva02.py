@@ -1,6 +1,6 @@
 """EVA-02 as timm and the original BAAI repository name it: any size, fused or split, to any patch and grid.
 
-names ─► timm's ─► qkv and fc1 taken apart ─► rules ─► patch kernel and positions resampled ─► parameters
+names ─► timm's, qkv and fc1 taken apart ─► rules ─► patch kernel and positions resampled ─► parameters
 """
 
 import dataclasses
@@ -16,7 +16,8 @@ import numpy as np
 
 from icm_jax.layers.patch_embed import resample_kernel, resize_positions
 from icm_jax.models.eva02 import EVA02, EVA02Spec
-from weights_convert.keymap import CONV, DENSE, ConversionError, Rule, convert
+from weights_convert.keymap import CONV, DENSE, ConversionError, Rule
+from weights_convert.network_map import NetworkMap, Shapes, StateDict
 from weights_convert.state_dict import read_state_dict
 
 HEAD_DIM = 64  # of every published size
@@ -69,61 +70,90 @@ def eva02_from_state_dict(
     Raises:
         ConversionError: the arrays are not those of an EVA-02.
     """
-    arrays = split_fused(timm_names(state_dict))
-    spec = infer_spec({name: np.shape(array) for name, array in arrays.items()}, source_grid, heads)
-    params = convert(arrays, RULES, expected_params(spec))
+    spec, params = eva02_map(source_grid, heads).convert(state_dict)
+    return resampled(spec, params, patch, grid)
+
+
+def eva02_map(source_grid: tuple[int, int] | None = None, heads: int | None = None) -> NetworkMap[EVA02Spec]:
+    """The map of every size; see `eva02_from_state_dict`."""
+    return NetworkMap(
+        infer=lambda shapes: infer_spec(shapes, source_grid, heads),
+        rules=lambda spec: RULES,
+        expected=expected_params,
+        prepare=split_fused,
+        restore=joined,
+    )
+
+
+def resampled(
+    spec: EVA02Spec, params: Mapping[str, Any], patch: int | None, grid: tuple[int, int] | None
+) -> tuple[EVA02Spec, dict[str, Any]]:
+    """The same network for patches of another side and another grid of positions; None keeps what it has."""
     wanted = dataclasses.replace(spec, patch=patch or spec.patch, grid=grid or spec.grid)
-    embed = params["patch_embed"]
-    embed["kernel"] = resample_kernel(embed["kernel"], (wanted.patch, wanted.patch))
+    kernel = resample_kernel(params["patch_embed"]["kernel"], (wanted.patch, wanted.patch))
     positions = resize_positions(jnp.asarray(params["pos_embed"]), spec.grid, wanted.grid)
-    return wanted, params | {"pos_embed": np.asarray(positions)}
+    embed = {**params["patch_embed"], "kernel": kernel}
+    return wanted, {**params, "patch_embed": embed, "pos_embed": np.asarray(positions)}
 
 
 def load_eva02(
     path: Path, patch: int = 16, grid: tuple[int, int] = (28, 36)
 ) -> tuple[EVA02Spec, dict[str, Any]]:
-    """A checkpoint file as the task networks use it.
+    """A checkpoint file, or the folder that `icm convert` made of it, as the task networks use it.
 
     Raises:
         ConversionError: it can not be read, or holds no EVA-02.
     """
-    return eva02_from_state_dict(read_state_dict(path), patch, grid)
+    from weights_convert import converted  # whose table of sources has a row for this module
+
+    if not converted.is_converted(path):
+        return eva02_from_state_dict(read_state_dict(path), patch, grid)
+    found = converted.read(path)
+    if not isinstance(found.network, EVA02Spec):
+        raise ConversionError(f"{path} holds {found.manifest['model']}; give the weights of an EVA-02")
+    return resampled(found.network, found.params, patch, grid)
 
 
-def timm_names(state_dict: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The arrays under timm's names; those that have them already are left as they are."""
-    arrays = {}
+def timm_name(name: str) -> str:
+    """What timm calls an array of the original repository; its own names stay."""
+    for pattern, replacement in RENAMED:
+        name = re.sub(f"^{pattern}$", replacement, name)
+    return name
+
+
+def parts_of(name: str) -> tuple[str, ...]:
+    """The separate layers that an array is made of, one after another along its first axis.
+
+    Small sizes fuse query, key and value, and gate and value of the MLP; large ones do not. Keys have no bias.
+    """
+    name = timm_name(name)
+    if match := re.fullmatch(r"(.+\.attn\.)qkv\.weight", name):
+        return tuple(f"{match[1]}{kind}_proj.weight" for kind in "qkv")
+    if match := re.fullmatch(r"(.+\.attn\.)([qv])_bias", name):
+        return (f"{match[1]}{match[2]}_proj.bias",)
+    if match := re.fullmatch(r"(.+\.mlp\.)fc1\.(weight|bias)", name):
+        return tuple(f"{match[1]}fc1_{half}.{match[2]}" for half in "gx")
+    return (name,)
+
+
+def split_fused(state_dict: StateDict) -> dict[str, np.ndarray]:
+    """The arrays under the names of the large sizes of timm."""
+    arrays: dict[str, np.ndarray] = {}
     for name, array in state_dict.items():
-        for pattern, replacement in RENAMED:
-            name = re.sub(f"^{pattern}$", replacement, name)
-        arrays[name] = array
-    split = {name.rpartition("q_proj.weight")[0] for name in arrays if name.endswith("attn.q_proj.weight")}
-    for prefix in split:
-        for kind in ("q", "v"):
-            if (bias := arrays.pop(f"{prefix}{kind}_bias", None)) is not None:
-                arrays[f"{prefix}{kind}_proj.bias"] = bias
+        parts = parts_of(name)
+        rows = np.split(np.asarray(array), len(parts)) if len(parts) > 1 else [array]
+        arrays.update(zip(parts, rows, strict=True))
     return arrays
 
 
-def split_fused(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The fused `qkv` and `fc1` of the small sizes as the separate layers of the large ones.
-
-    Rows are query, key, value, and gate before value; keys have no bias.
-    """
-    parts: dict[str, np.ndarray] = {}
-    for name, array in arrays.items():
-        if name.endswith("attn.qkv.weight"):
-            prefix = name.removesuffix("qkv.weight")
-            for kind, rows in zip("qkv", np.split(np.asarray(array), 3), strict=True):
-                parts[f"{prefix}{kind}_proj.weight"] = rows
-        elif match := re.fullmatch(r"(.+\.attn\.)([qv])_bias", name):
-            parts[f"{match[1]}{match[2]}_proj.bias"] = array
-        elif match := re.fullmatch(r"(.+\.mlp\.)fc1\.(weight|bias)", name):
-            for half, rows in zip("gx", np.split(np.asarray(array), 2), strict=True):
-                parts[f"{match[1]}fc1_{half}.{match[2]}"] = rows
-        else:
-            parts[name] = array
-    return parts
+def joined(arrays: StateDict, published: Shapes) -> dict[str, np.ndarray]:
+    """Undoes `split_fused`."""
+    parts = {name: parts_of(name) for name in published}
+    return {
+        name: np.concatenate([arrays[own] for own in owns]) if len(owns) > 1 else arrays[owns[0]]
+        for name, owns in parts.items()
+        if all(own in arrays for own in owns)
+    }
 
 
 def infer_spec(

@@ -1,7 +1,6 @@
 """Networks of torchvision: names and shapes of their state dicts (v0.28; the old names of detectors too)."""
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -11,10 +10,9 @@ from flax import linen as nn
 from icm_jax.recognizers.mobilenet_v2 import MobileNetV2
 from icm_jax.recognizers.resnet import LAYERS, ResNet, ResNetSpec
 from icm_jax.recognizers.vgg import VGG, VGGSpec
-from weights_convert.keymap import CONV, DENSE, ConversionError, Rule, convert
+from weights_convert.keymap import CONV, DENSE, ConversionError, Rule
+from weights_convert.network_map import NetworkMap, Shapes, StateDict
 
-StateDict = Mapping[str, np.ndarray]
-Shapes = Mapping[str, tuple[int, ...]]
 NORM = {"weight": "scale", "bias": "bias", "running_mean": "mean", "running_var": "var"}
 
 
@@ -71,8 +69,7 @@ def resnet_from_state_dict(state_dict: StateDict) -> tuple[ResNet, dict[str, Any
     Raises:
         ConversionError: the arrays are not those of one.
     """
-    network = ResNet(resnet_spec(shapes_of(state_dict)))
-    return network, convert(state_dict, RESNET_RULES, expected_params(network))
+    return RESNET.convert(state_dict)
 
 
 def vgg_from_state_dict(state_dict: StateDict) -> tuple[VGG, dict[str, Any]]:
@@ -81,32 +78,7 @@ def vgg_from_state_dict(state_dict: StateDict) -> tuple[VGG, dict[str, Any]]:
     Raises:
         ConversionError: the arrays are not those of one.
     """
-    shapes = shapes_of(state_dict)
-    indexes = sorted(
-        int(match[1]) for name in shapes if (match := re.fullmatch(r"features\.(\d+)\.weight", name))
-    )
-    # A convolution and its ReLU take two numbers, a pool between blocks one more.
-    blocks: list[tuple[int, ...]] = []
-    for previous, index in zip([-3, *indexes], indexes, strict=False):
-        width = shapes[f"features.{index}.weight"][0]
-        if not blocks or index - previous == 3:
-            blocks.append((width,))
-        else:
-            blocks[-1] += (width,)
-    spec = VGGSpec(tuple(blocks))
-    rules = [
-        rule
-        for index, (name, _) in enumerate(spec.layers())
-        for rule in (
-            Rule(rf"features\.{index}\.weight", f"{name}/kernel", CONV),
-            Rule(rf"features\.{index}\.bias", f"{name}/bias"),
-        )
-    ]
-    rules.append(
-        Rule(r"classifier\..+", None, reason="its taps are convolutions; it classifies nothing here")
-    )
-    network = VGG(spec)
-    return network, convert(state_dict, rules, expected_params(network))
+    return VGG_PLAIN.convert(state_dict)
 
 
 def mobilenet_v2_from_state_dict(state_dict: StateDict) -> tuple[MobileNetV2, dict[str, Any]]:
@@ -115,8 +87,7 @@ def mobilenet_v2_from_state_dict(state_dict: StateDict) -> tuple[MobileNetV2, di
     Raises:
         ConversionError: the arrays are not those of one.
     """
-    network = MobileNetV2(shape(shapes_of(state_dict), "classifier.1.weight")[0])
-    return network, convert(state_dict, MOBILENET_V2_RULES, expected_params(network))
+    return MOBILENET_V2.convert(state_dict)
 
 
 def resnet_spec(shapes: Shapes, prefix: str = "") -> ResNetSpec:
@@ -136,9 +107,39 @@ def resnet_spec(shapes: Shapes, prefix: str = "") -> ResNetSpec:
     )
 
 
-def shapes_of(state_dict: StateDict) -> dict[str, tuple[int, ...]]:
-    """Shape by name."""
-    return {name: tuple(np.shape(array)) for name, array in state_dict.items()}
+def vgg_spec(shapes: Shapes) -> VGGSpec:
+    """The VGG whose convolutions have these shapes.
+
+    Raises:
+        ConversionError: there are none.
+    """
+    indexes = sorted(
+        int(match[1]) for name in shapes if (match := re.fullmatch(r"features\.(\d+)\.weight", name))
+    )
+    shape(shapes, "features.0.weight")
+    # A convolution and its ReLU take two numbers, a pool between blocks one more.
+    blocks: list[tuple[int, ...]] = []
+    for previous, index in zip([-3, *indexes], indexes, strict=False):
+        width = shapes[f"features.{index}.weight"][0]
+        if not blocks or index - previous == 3:
+            blocks.append((width,))
+        else:
+            blocks[-1] += (width,)
+    return VGGSpec(tuple(blocks))
+
+
+def vgg_rules(network: VGG) -> list[Rule]:
+    """The key map: every convolution by its place in the sequence."""
+    rules = [
+        rule
+        for index, (name, _) in enumerate(network.spec.layers())
+        for rule in (
+            Rule(rf"features\.{index}\.weight", f"{name}/kernel", CONV),
+            Rule(rf"features\.{index}\.bias", f"{name}/bias"),
+        )
+    ]
+    unused = "its taps are convolutions; it classifies nothing here"
+    return [*rules, Rule(r"classifier\..+", None, reason=unused)]
 
 
 def shape(shapes: Shapes, name: str) -> tuple[int, ...]:
@@ -168,3 +169,16 @@ def expected_params(network: nn.Module, size: int = 64) -> dict[str, Any]:
     image = jax.ShapeDtypeStruct((1, size, size, 3), np.float32)
     variables: dict[str, Any] = jax.eval_shape(network.init, jax.random.key(0), image)["params"]
     return variables
+
+
+RESNET = NetworkMap(
+    infer=lambda shapes: ResNet(resnet_spec(shapes)),
+    rules=lambda network: RESNET_RULES,
+    expected=expected_params,
+)
+VGG_PLAIN = NetworkMap(infer=lambda shapes: VGG(vgg_spec(shapes)), rules=vgg_rules, expected=expected_params)
+MOBILENET_V2 = NetworkMap(
+    infer=lambda shapes: MobileNetV2(shape(shapes, "classifier.1.weight")[0]),
+    rules=lambda network: MOBILENET_V2_RULES,
+    expected=expected_params,
+)

@@ -9,8 +9,9 @@ import numpy as np
 from icm_jax.recognizers.detection.rcnn import RCNN
 from icm_jax.recognizers.detection.spec import TORCHVISION, DetectorSpec
 from weights_convert.detectron2 import expected_params, flattened, layer_rules
-from weights_convert.keymap import CONV, DECONV, DENSE, ConversionError, Rule, convert
-from weights_convert.torchvision import Shapes, body_rules, resnet_spec, shape, shapes_of
+from weights_convert.keymap import CONV, DECONV, DENSE, ConversionError, Rule
+from weights_convert.network_map import NetworkMap, Shapes
+from weights_convert.torchvision import body_rules, resnet_spec, shape
 
 LEVELS = (2, 3, 4, 5)
 
@@ -26,9 +27,7 @@ def rcnn_from_state_dict(
     Raises:
         ConversionError: the arrays are not those of one.
     """
-    shapes = shapes_of(state_dict)
-    network = RCNN(detector_spec(shapes, eps))
-    return network, convert(state_dict, detector_rules(network.spec.channels), expected_params(network))
+    return rcnn_map(eps).convert(state_dict)
 
 
 def detector_rules(channels: int) -> tuple[Rule, ...]:
@@ -81,4 +80,13 @@ def detector_spec(shapes: Shapes, eps: float) -> DetectorSpec:
         hidden=shape(shapes, "roi_heads.box_head.fc6.weight")[0],
         classes=shape(shapes, "roi_heads.box_predictor.cls_score.weight")[0] - 1,
         mask_channels=shapes.get("roi_heads.mask_predictor.conv5_mask.weight", (0, 0))[1],
+    )
+
+
+def rcnn_map(eps: float = 0.0) -> NetworkMap[RCNN]:
+    """See `rcnn_from_state_dict`."""
+    return NetworkMap(
+        infer=lambda shapes: RCNN(detector_spec(shapes, eps)),
+        rules=lambda network: detector_rules(network.spec.channels),
+        expected=expected_params,
     )

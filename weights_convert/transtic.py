@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import ml_dtypes
 import numpy as np
 
 from icm_jax.models.tic import TIC, TICSpec
-from weights_convert.keymap import CONV, DECONV, DENSE, ConversionError, Rule, convert
+from weights_convert.keymap import CONV, DECONV, DENSE, ConversionError, Rule
+from weights_convert.network_map import NetworkMap
 
 BLOCK = r"([gh]_[as])(\d)\.residual_group\.blocks\.(\d+)\."
 LAYER = r"\1/stb\2/layer\3/"
@@ -59,9 +61,7 @@ def tic_from_state_dict(state_dict: Mapping[str, np.ndarray]) -> tuple[TICSpec, 
     Raises:
         ConversionError: the arrays are not those of a TIC.
     """
-    arrays = {name.removeprefix("module."): array for name, array in state_dict.items()}
-    spec = infer_spec({name: tuple(np.shape(array)) for name, array in arrays.items()})
-    return spec, convert(arrays, RULES, expected_params(spec))
+    return TIC_MAP.convert(state_dict)
 
 
 def expected_params(spec: TICSpec) -> dict[str, Any]:
@@ -123,7 +123,16 @@ def load_checkpoint(path: Path) -> dict[str, np.ndarray]:
     tensors = next((tensors[entry] for entry in STATE_DICT_ENTRIES if entry in tensors), tensors)
     if not tensors or not all(isinstance(tensor, torch.Tensor) for tensor in tensors.values()):
         raise ConversionError(f"{path} holds no state dict of tensors")
-    return {name: tensor.numpy() for name, tensor in tensors.items()}
+    return {name: _array(tensor) for name, tensor in tensors.items()}
+
+
+def _array(tensor: Any) -> np.ndarray:
+    """PyTorch has no way of its own from bfloat16 to NumPy."""
+    import torch
+
+    if tensor.dtype == torch.bfloat16:
+        return np.asarray(tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16))
+    return np.asarray(tensor.numpy())
 
 
 def stack_depth(stack: str, shapes: Mapping[str, tuple[int, ...]]) -> int:
@@ -148,3 +157,6 @@ def common(what: str, values: Mapping[str, int]) -> int:
             f"stacks differ in their {what} ({dict(values)}); one TIC has the same everywhere"
         )
     return next(iter(values.values()))
+
+
+TIC_MAP = NetworkMap(infer=infer_spec, rules=lambda spec: RULES, expected=expected_params)

@@ -6,15 +6,14 @@ parameter has "prompt" in it. Strides of convolutions are not in the weights: th
 
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from icm_jax.adapters.prompts import PromptSpec
-from icm_jax.models.tic import TIC, TICSpec
-from weights_convert.keymap import CONV, DECONV, ConversionError, Rule, convert
-from weights_convert.transtic import tic_from_state_dict
+from icm_jax.models.tic import TICSpec
+from weights_convert.adapted import Adapted, ConvertedAdapter, adapted_map, from_state_dict
+from weights_convert.keymap import CONV, DECONV, ConversionError, Rule
+from weights_convert.network_map import NetworkMap, Shapes
 
 EXTRACTOR = "params/g_a/extractor/"
 NUMBER = {"g_a": (1, 2, 3, 4), "g_s": (4, 3, 2, 1)}  # of the stacks in the order of the data, from the image
@@ -66,13 +65,9 @@ RULES = (
 )
 
 
-class ConvertedAdapter(NamedTuple):
-    """An adapter and the base it was trained on, as read from one checkpoint."""
-
-    base: TICSpec
-    base_params: dict[str, Any]
-    spec: PromptSpec
-    variables: dict[str, Any]
+def is_prompt(name: str) -> bool:
+    """Whether a parameter of the published code is one of the adapter's."""
+    return "prompt" in name
 
 
 def transtic_from_state_dict(
@@ -86,31 +81,16 @@ def transtic_from_state_dict(
     Raises:
         ConversionError: the arrays are not those of a TransTIC.
     """
-    arrays = {name.removeprefix("module."): array for name, array in state_dict.items()}
-    base, base_params = tic_from_state_dict({k: v for k, v in arrays.items() if not is_prompt(k)})
-    prompts = {name: array for name, array in arrays.items() if is_prompt(name)}
-    spec = infer_prompt_spec({name: np.shape(array) for name, array in prompts.items()}, encoder_prompts)
-    return ConvertedAdapter(base, base_params, spec, prompts_from_state_dict(prompts, spec, base))
+    return from_state_dict(transtic_map(encoder_prompts), state_dict)
 
 
-def is_prompt(name: str) -> bool:
-    """Whether a parameter of the published code is one of the adapter's."""
-    return "prompt" in name
+def transtic_map(encoder_prompts: int = 0) -> NetworkMap[Adapted]:
+    """See `transtic_from_state_dict`."""
 
+    def infer(base: TICSpec, shapes: Shapes) -> Adapted:
+        return Adapted(base, infer_prompt_spec(shapes, encoder_prompts))
 
-def prompts_from_state_dict(
-    prompts: Mapping[str, np.ndarray], spec: PromptSpec, base: TICSpec
-) -> dict[str, Any]:
-    """The adapter's variables, {"params": …} and, with an extractor, {"batch_stats": …}."""
-    return convert(prompts, RULES, expected_variables(spec, base))
-
-
-def expected_variables(spec: PromptSpec, base: TICSpec) -> dict[str, Any]:
-    """Shapes of an adapter's variables."""
-    model = TIC(base, spec.build(base))
-    image = jax.ShapeDtypeStruct((1, base.z_stride, base.z_stride, 3), np.float32)
-    variables = jax.eval_shape(model.init, jax.random.key(0), image)
-    return {kind: tree["adapter"] for kind, tree in variables.items() if "adapter" in tree}
+    return adapted_map(infer, is_prompt, RULES)
 
 
 def infer_prompt_spec(shapes: Mapping[str, tuple[int, ...]], encoder_prompts: int = 0) -> PromptSpec:

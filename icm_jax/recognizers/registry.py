@@ -31,7 +31,7 @@ class Entry(NamedTuple):
         preprocessing: its input rule.
         taps: outputs that a loss on features compares.
         output: name of the answer among the outputs, or "detections".
-        source: what wrote the weights: a key of `weights_convert.recognizers.CONVERTERS`.
+        source: what wrote the weights: a key of `weights_convert.sources.SOURCES`.
         file: the published file.
         url: where it is.
         licence: of code and weights, as far as their authors say.
@@ -156,20 +156,24 @@ def load_recognizer(name: str, path: str | Path | None = None) -> Recognizer:
 
     Args:
         name: a key of `RECOGNIZERS`.
-        path: the published file (or the same arrays as `.safetensors`), or a folder that holds it. By default the
-            folder `$ICM_WEIGHTS`, or `~/.cache/icm-jax/weights`.
+        path: the published file (or the same arrays as `.safetensors`), a folder that `icm convert` wrote, or a
+            folder that holds either. By default the folder `$ICM_WEIGHTS`, or `~/.cache/icm-jax/weights`.
 
     Raises:
         IcmError: an unknown name; no such file, with what to place where; a file that is not of this network.
     """
-    from weights_convert.recognizers import CONVERTERS  # only here do the networks need the key maps
+    from weights_convert import converted, sources  # only here do the networks need the key maps
     from weights_convert.state_dict import read_state_dict
 
     if name not in RECOGNIZERS:
         raise IcmError(f"recogniser {name!r} is unknown; choose one of {', '.join(RECOGNIZERS)}")
-    entry = RECOGNIZERS[name]
-    network, params = CONVERTERS[entry.source](read_state_dict(find_weights(name, path)))
-    return with_params(name, network, params)
+    file = find_weights(name, path)
+    if not converted.is_converted(file):
+        return with_params(name, *sources.convert_from(RECOGNIZERS[name].source, read_state_dict(file)))
+    found = converted.read(file)
+    if found.manifest["model"] != name:
+        raise IcmError(f"{file.parent} holds {found.manifest['model']}, not {name}; load it by that name")
+    return with_params(name, found.network, found.params)
 
 
 def with_params(name: str, network: nn.Module, params: Any) -> Recognizer:
@@ -191,11 +195,17 @@ def find_weights(name: str, path: str | Path | None = None) -> Path:
     Raises:
         IcmError: it is not there.
     """
+    from weights_convert.converted import WEIGHTS, is_converted
+
     entry = RECOGNIZERS[name]
     if path is None:
         default = Path.home() / ".cache" / "icm-jax" / "weights"
         path = Path(os.environ.get(WEIGHTS_VARIABLE) or default)
     path = Path(path)
+    if folder := next(
+        (place for place in (path, path / name) if place.is_dir() and is_converted(place)), None
+    ):
+        return folder / WEIGHTS
     file = path / entry.file if path.is_dir() or not path.suffix else path
     if not file.is_file():
         raise IcmError(

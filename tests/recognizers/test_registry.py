@@ -12,7 +12,7 @@ from icm_jax.recognizers.recognizer import Recognizer
 from icm_jax.recognizers.registry import RECOGNIZERS, WEIGHTS_VARIABLE, find_weights, load_recognizer
 from icm_jax.recognizers.resnet import ResNet, ResNetSpec
 from weights_convert.keymap import ConversionError, invert
-from weights_convert.recognizers import CONVERTERS
+from weights_convert.sources import SOURCES
 from weights_convert.torchvision import RESNET_RULES, expected_params
 
 SMALL = ResNetSpec((1, 1, 1, 1), 4, (2, 2, 2, 2), (8, 8, 8, 8), classes=5)
@@ -21,7 +21,7 @@ SMALL = ResNetSpec((1, 1, 1, 1), 4, (2, 2, 2, 2), (8, 8, 8, 8), classes=5)
 @pytest.mark.parametrize("name", RECOGNIZERS)
 def test_taps_and_answers_are_outputs(name: str):
     entry = RECOGNIZERS[name]
-    assert entry.source in CONVERTERS
+    assert entry.source in SOURCES
     image = jax.ShapeDtypeStruct((1, 64, 64, 3), np.float32)
     params = jax.eval_shape(entry.network.init, jax.random.key(0), image)
     outputs = jax.eval_shape(entry.network.apply, params, image)
