@@ -4,26 +4,29 @@ Every file is self-contained: `decode` needs the bytes alone. Qualities run from
 largest, so that `encode_to_size` can bisect them whatever their sign means to the codec.
 """
 
-import importlib
-import io
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import metadata
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, features
 
 from icm_jax.errors import IcmError
 from icm_jax.evaluate.ffmpeg_intra import HEVC, VVC
 from icm_jax.evaluate.reference_software import HM, VTM
+from icm_jax.evaluate.still_images import (
+    AVIF_SPEED,
+    avif_encoder,
+    decode_jxl,
+    encode_jpeg,
+    encode_jxl,
+    encode_webp,
+    imagecodecs,
+    pillow_decode,
+    pillow_feature,
+)
 
-INSTALL_HINT = "pip install 'icm-jax[anchors]'"
-WEBP_METHOD = 6  # slowest, smallest
-AVIF_SPEED = 4
-AVIF_QUICK_SPEED = 6  # libavif's default: a fifth of the time, 0.1-0.3 dB worse
-JXL_EFFORT = 7  # libjxl's default
 QPS, VVC_QPS = tuple(range(51, 9, -1)), tuple(range(63, 9, -1))  # quantisation parameters of HEVC and VVC
 AT_RATE = "-at-rate"  # behind the name of a codec that searches its quality for a rate
 
@@ -156,60 +159,9 @@ def remembering(anchor: Anchor, image: np.ndarray) -> Anchor:
     return replace(anchor, encode=encode)
 
 
-def avif_encoder(speed: int) -> Callable[[np.ndarray, int], bytes]:
-    """AVIF 4:2:0 at a speed from 0 (smallest files) to 10."""
-
-    def encode(image: np.ndarray, quality: int) -> bytes:
-        return _pillow_encode(image, "AVIF", quality=quality, speed=speed, subsampling="4:2:0")
-
-    return encode
-
-
-def _encode_jpeg(image: np.ndarray, quality: int) -> bytes:
-    return _pillow_encode(image, "JPEG", quality=quality, optimize=True, subsampling="4:2:0")
-
-
-def _encode_webp(image: np.ndarray, quality: int) -> bytes:
-    return _pillow_encode(image, "WEBP", quality=quality, method=WEBP_METHOD)
-
-
-def _encode_jxl(image: np.ndarray, quality: int) -> bytes:
-    codecs = _imagecodecs()
-    return bytes(codecs.jpegxl_encode(image, level=quality, lossless=False, effort=JXL_EFFORT, numthreads=1))
-
-
-def _decode_jxl(data: bytes) -> np.ndarray:
-    return np.asarray(_imagecodecs().jpegxl_decode(data, numthreads=1))
-
-
 def _version(distribution: str) -> str:
     """Of the Python distribution that brings the codec."""
     return f"{distribution}-{metadata.version(distribution)}"
-
-
-def _pillow_encode(image: np.ndarray, image_format: str, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, image_format, **options)
-    return buffer.getvalue()
-
-
-def _pillow_decode(data: bytes) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
-
-
-def _imagecodecs() -> Any:
-    try:
-        return importlib.import_module("imagecodecs")
-    except ImportError as error:
-        raise IcmError(f"anchor 'jxl' needs imagecodecs, which is not installed; {INSTALL_HINT}") from error
-
-
-def _pillow_feature(feature: str) -> Callable[[], None]:
-    def require() -> None:
-        if not features.check(feature):
-            raise IcmError(f"this Pillow was built without {feature}; install a Pillow 13 wheel")
-
-    return require
 
 
 def _runs(anchor: Anchor) -> bool:
@@ -228,9 +180,9 @@ ANCHORS: dict[str, Anchor] = {
         version=partial(_version, "pillow"),
         qualities=tuple(range(1, 96)),  # above 95 JPEG spends bytes on nothing that can be seen
         sweep=(5, 10, 20, 30, 45, 60, 75, 85),
-        encode=_encode_jpeg,
-        decode=_pillow_decode,
-        require=_pillow_feature("jpg"),
+        encode=encode_jpeg,
+        decode=pillow_decode,
+        require=pillow_feature("jpg"),
     ),
     "webp": Anchor(
         name="webp",
@@ -239,9 +191,9 @@ ANCHORS: dict[str, Anchor] = {
         version=partial(_version, "pillow"),
         qualities=tuple(range(0, 101)),
         sweep=(1, 5, 15, 30, 45, 60, 75, 85),
-        encode=_encode_webp,
-        decode=_pillow_decode,
-        require=_pillow_feature("webp"),
+        encode=encode_webp,
+        decode=pillow_decode,
+        require=pillow_feature("webp"),
     ),
     "avif": Anchor(
         name="avif",
@@ -251,8 +203,8 @@ ANCHORS: dict[str, Anchor] = {
         qualities=tuple(range(0, 100)),
         sweep=(5, 12, 20, 30, 40, 50, 60, 70),
         encode=avif_encoder(AVIF_SPEED),
-        decode=_pillow_decode,
-        require=_pillow_feature("avif"),
+        decode=pillow_decode,
+        require=pillow_feature("avif"),
     ),
     "jxl": Anchor(
         name="jxl",
@@ -261,9 +213,9 @@ ANCHORS: dict[str, Anchor] = {
         version=partial(_version, "imagecodecs"),
         qualities=tuple(range(0, 100)),
         sweep=(0, 10, 20, 35, 50, 65, 75, 85),
-        encode=_encode_jxl,
-        decode=_decode_jxl,
-        require=_imagecodecs,
+        encode=encode_jxl,
+        decode=decode_jxl,
+        require=imagecodecs,
     ),
     "hevc": Anchor(
         name="hevc",

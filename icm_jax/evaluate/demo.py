@@ -17,10 +17,8 @@ from icm_jax.data.image_io import write_bytes, write_image
 from icm_jax.data.samples import Sample, sample_images
 from icm_jax.errors import IcmError
 from icm_jax.evaluate.anchors import (
-    AVIF_QUICK_SPEED,
     Anchor,
     available,
-    avif_encoder,
     encode_to_size,
     get_anchor,
     remembering,
@@ -29,6 +27,7 @@ from icm_jax.evaluate.demo_page import render
 from icm_jax.evaluate.demo_report import Coded, Comparison, PhotoReport, terminal_table
 from icm_jax.evaluate.measure import Estimator, ImageCodec, Measured, json_scores, measure, warm_up
 from icm_jax.evaluate.pictures import bit_picture, error_picture
+from icm_jax.evaluate.still_images import AVIF_QUICK_SPEED, avif_encoder
 
 SHOWN_ANCHORS = ("webp", "avif", "jpeg")  # what a browser can show
 

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from html import escape
 from importlib import resources
 
-from icm_jax.evaluate.anchors import AVIF_QUICK_SPEED, WEBP_METHOD
 from icm_jax.evaluate.curves import METRICS
 from icm_jax.evaluate.demo_report import Coded, Comparison, PhotoReport, mean_curves, mean_gains
 from icm_jax.evaluate.pictures import ERROR_LIMIT, HEAT
 from icm_jax.evaluate.rd_svg import rd_svg
+from icm_jax.evaluate.still_images import AVIF_QUICK_SPEED, WEBP_METHOD
 
 CROP = 128  # pixels of the detail shown, a side
 ORIGINAL_TAG = "<b>Original</b>uncompressed"
