@@ -24,6 +24,7 @@ EXAMPLES = """examples:
   icm compress photos/ -o coded -q 2         a folder, at a lower rate
   icm decompress coded -o decoded            every .icm file of a folder -> PNG
   icm inspect photo.icm                      header, sections, where the bits went
+  icm eval photos/ -o results                what codecs cost and keep, counted in files
 """
 
 
