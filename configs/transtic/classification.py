@@ -3,22 +3,17 @@
     python -m icm_jax.main --config=configs/transtic/classification.py:prompts \
         --config.transfer.base=runs/base/codecs/q1 --config.data.folder=PHOTOS --workdir=runs/transtic
 
-`:prompts` (TransTIC), `:sfma` (AdaptICMH), `:full` (the whole codec). `:smoke` runs a few steps of SFMA on the included
-codec and photos against a network of random weights.
+`:prompts` (TransTIC), `:sfma` (AdaptICMH), `:sft`, `:full` (the whole codec). `:smoke` runs two steps of SFMA on the
+included codec and photos against a small network of random weights.
 
 Loss: 1000 · w · d + bpp with w = lmbda of the base (0.0018 at the lowest rate), d over layers 1 to 4 of ResNet-50.
 """
 
 import ml_collections
 
+from configs.transtic.methods import METHODS
 from icm_jax.data.samples import SAMPLE_FOLDER
 from icm_jax.train.registry import default_config
-
-METHODS = {
-    "prompts": {"name": "transtic"},
-    "sfma": {"name": "sfma"},
-    "full": {},
-}
 
 
 def get_config(variant: str = "prompts") -> ml_collections.ConfigDict:
