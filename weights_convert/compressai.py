@@ -4,6 +4,7 @@ A codec made by `stored_codec` reads and writes CompressAI's strings: sections Y
 `strings[0]` and `strings[1]` for an image whose sides are multiples of 64, or of 16 without a hyperprior.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,8 +16,9 @@ from icm_jax.entropy.tables import default_scale_table, factorized_tables, gauss
 from icm_jax.models.registry import MODELS, ModelSpec, build
 from icm_jax.pretrained import store
 from weights_convert import transtic
-from weights_convert.keymap import CONV, DECONV, DENSE, ConversionError, Rule
+from weights_convert.keymap import CONV, DECONV, DENSE, IDENTITY, ConversionError, Layout, Rule
 from weights_convert.network_map import NetworkMap, Shapes, without_prefix
+from weights_convert.tic_original import POINTWISE
 
 TABLE_ARRAYS = ("_quantized_cdf", "_cdf_length", "_offset")
 CANVAS = 64  # pixels a side that any of the codecs can be traced on
@@ -26,18 +28,61 @@ CONSTANTS = (
     *transtic.RULES,  # of these the priors', which TransTIC has from CompressAI in all their spellings
 )
 
+# OIHW of which only the taps before the centre count -> (taps, in, out); the others come back as zeros.
+CAUSAL = Layout(
+    "causal convolution",
+    lambda a: a.transpose(2, 3, 1, 0).reshape(-1, a.shape[1], a.shape[0])[: a.shape[2] * a.shape[3] // 2],
+    lambda a: _square_kernel(np.concatenate([a, np.zeros((len(a) + 1, *a.shape[1:]), a.dtype)])),
+)
+
+
+def _square_kernel(taps: np.ndarray) -> np.ndarray:
+    """(k², in, out) -> OIHW."""
+    side = math.isqrt(len(taps))
+    return taps.reshape(side, side, *taps.shape[1:]).transpose(3, 2, 0, 1)
+
+
+# (there, here, layout) of the leaves of a layer.
+KERNEL, TRANSPOSED, BIAS = (
+    ("weight", "kernel", CONV),
+    ("weight", "kernel", DECONV),
+    ("bias", "bias", IDENTITY),
+)
+BETA, GAMMA = ("beta", "beta", IDENTITY), ("gamma", "gamma", DENSE)
+
+
+def _layer(pattern: str, target: str, *leaves: tuple[str, str, Layout]) -> tuple[Rule, ...]:
+    return tuple(Rule(rf"{pattern}\.{leaf}", f"{target}/{ours}", layout) for leaf, ours, layout in leaves)
+
+
+CONTEXT = (
+    *_layer(r"context_prediction", r"context", ("weight", "kernel", CAUSAL), BIAS),
+    Rule(r"context_prediction\.mask", None, reason="the taps that it hides are not kept"),
+    *_layer(
+        r"entropy_parameters\.([024])", r"entropy_parameters/dense\1", ("weight", "kernel", POINTWISE), BIAS
+    ),
+)
+
 CONVOLUTIONAL = (
-    Rule(r"(g_[as])\.(\d)\.beta", r"\1/gdn\2/beta"),
-    Rule(r"(g_[as])\.(\d)\.gamma", r"\1/gdn\2/gamma", DENSE),
-    Rule(r"([gh]_a)\.(\d)\.weight", r"\1/conv\2/kernel", CONV),
-    Rule(r"([gh]_a)\.(\d)\.bias", r"\1/conv\2/bias"),
-    Rule(r"h_s\.4\.weight", r"h_s/conv4/kernel", CONV),
-    Rule(r"h_s\.4\.bias", r"h_s/conv4/bias"),
-    Rule(r"([gh]_s)\.(\d)\.weight", r"\1/deconv\2/kernel", DECONV),
-    Rule(r"([gh]_s)\.(\d)\.bias", r"\1/deconv\2/bias"),
+    *_layer(r"(g_[as])\.(\d)", r"\1/gdn\2", BETA, GAMMA),
+    *_layer(r"([gh]_a)\.(\d)", r"\1/conv\2", KERNEL, BIAS),
+    *_layer(r"h_s\.4", r"h_s/conv4", KERNEL, BIAS),
+    *_layer(r"([gh]_s)\.(\d)", r"\1/deconv\2", TRANSPOSED, BIAS),
     *CONSTANTS,
 )
 
+RESIDUAL = (
+    *_layer(r"(g_[as])\.(\d)\.(conv[12]?|skip)", r"\1/layer\2/\3", KERNEL, BIAS),
+    *_layer(r"(g_[as])\.(\d)\.downsample", r"\1/layer\2/skip", KERNEL, BIAS),  # its name in old checkpoints
+    *_layer(r"(g_[as])\.(\d)\.(i?gdn)", r"\1/layer\2/\3", BETA, GAMMA),
+    *_layer(r"g_s\.(\d)\.(subpel_conv|upsample)\.0", r"g_s/layer\1/\2", KERNEL, BIAS),
+    *_layer(r"(g_[as])\.(\d)\.conv_([ab])\.([0-2])\.conv\.([024])", r"\1/layer\2/\3\4/conv\5", KERNEL, BIAS),
+    *_layer(r"(g_[as])\.(\d)\.conv_b\.3", r"\1/layer\2/gate", KERNEL, BIAS),
+    *_layer(r"(g_[as])\.(\d)(?:\.0)?", r"\1/layer\2", KERNEL, BIAS),
+    *_layer(r"(h_[as])\.(\d)(?:\.0)?", r"\1/conv\2", KERNEL, BIAS),
+    *CONTEXT,
+    *CONSTANTS,
+)
 
 TRANSFORM_WIDTHS = {"N": "g_a.0.weight", "M": "g_a.6.weight"}
 
@@ -72,6 +117,9 @@ ZOO: dict[str, NetworkMap[ModelSpec]] = {
         ("bmshj2018-factorized-relu", CONVOLUTIONAL, TRANSFORM_WIDTHS),
         ("bmshj2018-hyperprior", CONVOLUTIONAL, TRANSFORM_WIDTHS),
         ("mbt2018-mean", CONVOLUTIONAL, TRANSFORM_WIDTHS),
+        ("mbt2018", (*CONTEXT, *CONVOLUTIONAL), TRANSFORM_WIDTHS),
+        ("cheng2020-anchor", RESIDUAL, {"N": "g_a.0.conv1.weight"}),
+        ("cheng2020-attn", RESIDUAL, {"N": "g_a.0.conv1.weight"}),
     )
 }
 

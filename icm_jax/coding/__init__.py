@@ -51,6 +51,9 @@ CODINGS: dict[str, Coding] = {
     "bmshj2018-factorized-relu": factorized,
     "bmshj2018-hyperprior": hyperprior,
     "mbt2018-mean": hyperprior,
+    "mbt2018": context,
+    "cheng2020-anchor": context,
+    "cheng2020-attn": context,
 }
 
 

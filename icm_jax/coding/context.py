@@ -1,4 +1,4 @@
-"""Coding latents whose Gaussians depend on the latents decoded before them (original TIC).
+"""Coding latents whose Gaussians depend on the latents decoded before them (`models.context_codec`).
 
     z_hat ─► h_s ─► params ─┐
     decoded neighbours ─────┴─► gaussian_at (float64) ─► scales ─► indexes ─► [Y], near a boundary: [GUARD]
@@ -44,10 +44,13 @@ from icm_jax.coding.latents import Quantised
 from icm_jax.errors import IcmError
 from icm_jax.layers.causal_attention import causal_offsets
 from icm_jax.models import programs
+from icm_jax.models.cheng2020 import Cheng2020AnchorSpec, Cheng2020AttentionSpec
+from icm_jax.models.mbt2018 import JointSpec
 from icm_jax.models.registry import build
 from icm_jax.models.tic_original import TICOriginalSpec
 from icm_jax.pretrained.store import StoredCodec
 
+ContextSpec = TICOriginalSpec | JointSpec | Cheng2020AnchorSpec | Cheng2020AttentionSpec
 SCALE_PATH: tuple[str, ...] = ("h_s", "context", "entropy_parameters")  # what runs in float64
 MEAN_STEPS = 64  # cells of the mean's grid in 1
 
@@ -192,7 +195,7 @@ def waves(height: int, width: int, window: int) -> list[tuple[np.ndarray, np.nda
 
 
 def _walk(
-    spec: TICOriginalSpec,
+    spec: ContextSpec,
     params64: dict,
     z_hat: np.ndarray,
     guards: Sequence[CellGuard],
@@ -230,7 +233,7 @@ def _walk(
 
 
 def _evaluate(
-    spec: TICOriginalSpec, params64: Any, params: np.ndarray, neighbours: np.ndarray, lanes: int
+    spec: ContextSpec, params64: Any, params: np.ndarray, neighbours: np.ndarray, lanes: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scales and means of one wave, run on a fixed number of lanes so that nothing is compiled twice."""
     batch, positions = params.shape[:2]
@@ -268,7 +271,7 @@ def _quantised(walked: Walked, z_hat: np.ndarray, symbols: list[Symbols]) -> Qua
 
 
 @lru_cache(maxsize=16)
-def _gaussian_at(spec: TICOriginalSpec) -> Any:
+def _gaussian_at(spec: ContextSpec) -> Any:
     """The jitted evaluation of single positions."""
     model = build(spec)
 
@@ -278,8 +281,8 @@ def _gaussian_at(spec: TICOriginalSpec) -> Any:
     return jax.jit(gaussian_at)
 
 
-def _spec(codec: StoredCodec) -> TICOriginalSpec:
-    assert isinstance(codec.spec, TICOriginalSpec)  # `icm_jax.coding` sends no other codec here
+def _spec(codec: StoredCodec) -> ContextSpec:
+    assert isinstance(codec.spec, ContextSpec)  # `icm_jax.coding` sends no other codec here
     return codec.spec
 
 

@@ -12,10 +12,11 @@ from icm_jax.models.bmshj2018 import (
     ScaleHyperprior,
     ScaleHyperpriorSpec,
 )
+from icm_jax.models.cheng2020 import Cheng2020, Cheng2020AnchorSpec, Cheng2020AttentionSpec
 from icm_jax.models.dora_icm.feature_codec import feature_codec
 from icm_jax.models.dora_icm.spec import DoraICMSpec
 from icm_jax.models.hooks import AdapterSpec
-from icm_jax.models.mbt2018 import MeanScaleHyperprior, MeanScaleHyperpriorSpec
+from icm_jax.models.mbt2018 import Joint, JointSpec, MeanScaleHyperprior, MeanScaleHyperpriorSpec
 from icm_jax.models.tic import TIC, TICSpec
 from icm_jax.models.tic_original import TICOriginal, TICOriginalSpec
 
@@ -27,6 +28,9 @@ ModelSpec = (
     | FactorizedReluSpec
     | ScaleHyperpriorSpec
     | MeanScaleHyperpriorSpec
+    | JointSpec
+    | Cheng2020AnchorSpec
+    | Cheng2020AttentionSpec
 )
 
 
@@ -45,6 +49,9 @@ MODELS: dict[str, Model] = {
     "bmshj2018-factorized-relu": Model(FactorizedReluSpec, Factorized),
     "bmshj2018-hyperprior": Model(ScaleHyperpriorSpec, ScaleHyperprior),
     "mbt2018-mean": Model(MeanScaleHyperpriorSpec, MeanScaleHyperprior),
+    "mbt2018": Model(JointSpec, Joint),
+    "cheng2020-anchor": Model(Cheng2020AnchorSpec, Cheng2020),
+    "cheng2020-attn": Model(Cheng2020AttentionSpec, Cheng2020),
 }
 
 
