@@ -51,7 +51,7 @@ def _add_eval(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=unset,
         metavar="CODEC",
-        help="[CURVE=]NAME[+ADAPTER[#PICTURE]][:QUALITY,…][@BPP,…], such as tic-lite:1,3 jpeg webp@0.25,0.5",
+        help="[CURVE[/POINT]=]NAME[+ADAPTER[#PICTURE]][:QUALITY,…][@BPP,…], such as tic-lite:1,3 jpeg webp@0.25,0.5",
     )
     parser.add_argument("--task", default=unset, help="what a network is asked; without: PSNR and MS-SSIM")
     parser.add_argument("--recognizer", default=unset, help="network, by default the task's first")

@@ -108,8 +108,10 @@ def picture_rows(results: Sequence[Result]) -> list[list[Shown]]:
 def _is_of(record: Record, result: Result, point: Point) -> bool:
     network = result.recognizer or {"name": "", "weights_sha256": ""}
     judge = f"{result.task} {network['name']} {network['weights_sha256'][:16]}" if result.recognizer else ""
-    expected: tuple[Any, ...] = (result.codec, point.quality, point.hash, judge)
-    return (record["codec"], record["quality"], record["hash"], record["judge"]) == expected
+    base = result.codec.partition("+")[0]  # points of one curve may have adapters of their own
+    expected: tuple[Any, ...] = (base, point.quality, point.hash, judge)
+    found = (record["codec"].partition("+")[0], record["quality"], record["hash"], record["judge"])
+    return found == expected
 
 
 def _scores(record: Record) -> dict[str, float | None]:

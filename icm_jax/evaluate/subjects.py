@@ -1,12 +1,13 @@
 """What is measured: codecs at their qualities, named in one line of text each.
 
-    [CURVE=]NAME[+ADAPTER[#PICTURE]][:QUALITY,…][@BPP,…]
+    [CURVE[/POINT]=]NAME[+ADAPTER[#PICTURE]][:QUALITY,…][@BPP,…]
 
 NAME is an included codec, a classical codec (`icm_jax.evaluate.anchors`), an exported codec's folder, or a folder of
 such folders q1, q2, …. ADAPTER is a file of an adapter on it, PICTURE one of the pictures that this adapter decodes
 to. For a codec of a task's features (DoRA-ICM) its backbone stands in the place of the adapter. Without qualities all
 that there are, or a classical codec's sweep. With BPP a classical codec searches, for every image, the largest file
-that is not above that rate.
+that is not above that rate. Texts of one CURVE make one curve; where its points have no qualities of their own, such
+as several adapters on one codec, POINT numbers them.
 """
 
 import re
@@ -29,9 +30,12 @@ from icm_jax.pretrained.store import StoredCodec
 from icm_jax.task_codec import TaskCodec
 
 SYNTAX = re.compile(
-    r"(?:(?P<curve>[^=/]+)=)?(?P<name>.+?)(?:\+(?P<adapter>[^#]+?)(?:#(?P<picture>[\w-]+))?)?"
+    r"(?:(?P<curve>[^=/]+)(?:/(?P<point>\d+))?=)?(?P<name>.+?)(?:\+(?P<adapter>[^#]+?)(?:#(?P<picture>[\w-]+))?)?"
     r"(?::(?P<qualities>\d+(?:,\d+)*))?(?:@(?P<rates>[\d.]+(?:,[\d.]+)*))?"
 )
+
+# What adapters of several tasks call the picture of a task, where its name is another.
+PICTURES = {"saliency": "sal", "semseg-nyud": "semseg", "boundary": "edge"}
 
 
 class Subject(NamedTuple):
@@ -110,13 +114,13 @@ def load_subjects(texts: Sequence[str], task: str = "") -> list[Subject]:
     Raises:
         IcmError: a text that is not understood, a codec that is not there, or a curve with the same point twice.
     """
-    subjects = [subject for text in texts for subject in _load(text, task)]
+    subjects = [subject for text in texts for subject in _numbered(text, list(_load(text, task)))]
     points = [subject[:2] for subject in subjects]
     for curve, quality in points:
         if points.count((curve, quality)) > 1:
             raise IcmError(
                 f"curve {curve!r} has quality {quality:g} twice; "
-                f"tell them apart with a name in front, such as other={curve}:{quality:g}"
+                f"give them other names ({curve}-2=CODEC), or number the points ({curve}/1=CODEC {curve}/2=CODEC)"
             )
     return subjects
 
@@ -126,10 +130,24 @@ def file_extension(codec: ImageCodec) -> str:
     return codec.anchor.extension if isinstance(codec, (AnchorAt, AnchorAtRate)) else "icm"
 
 
+def _numbered(text: str, subjects: list[Subject]) -> list[Subject]:
+    """The subjects of a text, with the number it gives them."""
+    match = SYNTAX.fullmatch(text)
+    if match is None or match["point"] is None:
+        return subjects
+    if len(subjects) > 1:
+        raise IcmError(
+            f"{text!r} numbers one point, {len(subjects)} stand behind it; name one quality behind a colon"
+        )
+    return [subject._replace(quality=int(match["point"])) for subject in subjects]
+
+
 def _load(text: str, task: str) -> Iterator[Subject]:
     match = SYNTAX.fullmatch(text)
     if match is None:
-        raise IcmError(f"codec {text!r} is not understood; write [CURVE=]NAME[+ADAPTER][:QUALITIES][@BPP]")
+        raise IcmError(
+            f"codec {text!r} is not understood; write [CURVE[/POINT]=]NAME[+ADAPTER][:QUALITIES][@BPP]"
+        )
     name, curve = match["name"], match["curve"]
     qualities = [int(number) for number in (match["qualities"] or "").split(",") if number]
     rates = [_rate(text, number) for number in (match["rates"] or "").split(",") if number]
@@ -152,7 +170,7 @@ def _load(text: str, task: str) -> Iterator[Subject]:
         subject: ImageCodec = codec
         if match["adapter"]:
             adapted = codec.with_adapter(match["adapter"])
-            subject = AdaptedCodec(adapted, _picture(text, adapted, match["picture"], task))
+            subject = AdaptedCodec(adapted, chosen_picture(text, adapted, match["picture"], task))
         yield Subject(curve or subject.name, codec.quality, subject)
 
 
@@ -184,13 +202,14 @@ def _stored(name: str, qualities: list[int]) -> list[StoredCodec]:
     return [stored for stored in loaded if not qualities or stored.quality in qualities]
 
 
-def _picture(text: str, codec: Codec, named: str | None, task: str) -> str:
+def chosen_picture(text: str, codec: Codec, named: str | None, task: str) -> str:
     """The picture named, else the task's own, else the only or shared one."""
     if not codec.pictures:
         raise IcmError(f"{text!r} decodes to features, not to an image; evaluate a codec of images")
     if named is not None and named not in codec.pictures:
         raise IcmError(f"{text!r} has no picture {named!r}; choose one of {', '.join(codec.pictures)}")
-    return named or (task if task in codec.pictures else codec.pictures[0])
+    own = PICTURES.get(task, task)
+    return named or (own if own in codec.pictures else codec.pictures[0])
 
 
 def _rate(text: str, number: str) -> float:

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
+from icm_jax.adapters import store
 from icm_jax.data.samples import sample_images
 from icm_jax.errors import IcmError
 from icm_jax.evaluate.anchors import ANCHORS
-from icm_jax.evaluate.subjects import SYNTAX, AdaptedCodec, file_extension, load_subjects
+from icm_jax.evaluate.subjects import SYNTAX, AdaptedCodec, chosen_picture, file_extension, load_subjects
+from tests.adapters.test_adapted_codec import adapter
 from tests.tiny import tiny_codec
 
 
@@ -62,6 +64,7 @@ def test_parts_of_a_text() -> None:
     assert match is not None
     assert match.groupdict() == {
         "curve": "All-in-One",
+        "point": None,
         "name": "runs/a=b/q1",
         "adapter": "runs/x.icma",
         "picture": "semseg",
@@ -70,10 +73,10 @@ def test_parts_of_a_text() -> None:
     }
 
 
-class TwoPictures:
+class ThreePictures:
     """A codec whose streams hold a picture for every task."""
 
-    name, quality, hash, pictures = "base", 3, "cafe", ("semseg", "depth")
+    name, quality, hash, pictures = "base", 3, "cafe", ("shared", "semseg", "sal")
 
     class adapter:
         name, hash = "tasks", "beef"
@@ -83,6 +86,40 @@ class TwoPictures:
 
 
 def test_an_adapter_gives_the_picture_of_the_task() -> None:
-    codec = AdaptedCodec(TwoPictures(), "depth")
+    codec = AdaptedCodec(ThreePictures(), "semseg")
     assert codec.decompress(b"").max() == 1
-    assert codec.name == "base+tasks" and codec.hash == "cafe+beef#depth"
+    assert codec.name == "base+tasks" and codec.hash == "cafe+beef#semseg"
+
+
+def test_adapters_on_one_codec_make_a_curve_of_numbered_points(tmp_path) -> None:
+    tiny_codec().save(tmp_path / "base")
+    for seed in (1, 2):
+        store.save(adapter(f"det{seed}", seed=seed), tmp_path / f"{seed}.safetensors")
+    texts = [f"det/{seed}={tmp_path / 'base'}+{tmp_path / f'{seed}.safetensors'}" for seed in (1, 2)]
+    first, second = load_subjects(texts)
+    assert (first[:2], second[:2]) == (("det", 1), ("det", 2))
+    assert first.codec.name == "tiny+det1" and first.codec.hash != second.codec.hash
+    image = sample_images()[0].image[:40, :60]
+    assert first.codec.decompress(first.codec.compress(image)).shape == image.shape
+    with pytest.raises(IcmError, match="numbers one point, 8 stand behind it"):
+        load_subjects(["det/1=jpeg"])
+
+
+@pytest.mark.parametrize(
+    ("named", "task", "picture"),
+    [
+        (None, "semseg", "semseg"),
+        (None, "saliency", "sal"),
+        (None, "semseg-nyud", "semseg"),
+        (None, "classification", "shared"),
+        (None, "", "shared"),
+        ("sal", "semseg", "sal"),
+    ],
+)
+def test_which_picture(named: str | None, task: str, picture: str) -> None:
+    assert chosen_picture("x", ThreePictures(), named, task) == picture
+
+
+def test_pictures_that_are_not_there() -> None:
+    with pytest.raises(IcmError, match="'x' has no picture 'depth'; choose one of shared, semseg, sal"):
+        chosen_picture("x", ThreePictures(), "depth", "")
