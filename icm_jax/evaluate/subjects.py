@@ -24,8 +24,8 @@ from icm_jax.errors import IcmError
 from icm_jax.evaluate.anchors import ANCHORS, AT_RATE, AnchorAt, AnchorAtRate, get_anchor
 from icm_jax.evaluate.measure import ImageCodec
 from icm_jax.models.dora_icm.spec import DoraICMSpec
-from icm_jax.objectives.dense_prediction import read_backbone
 from icm_jax.pretrained import store
+from icm_jax.pretrained.dora_icm import read_backbone
 from icm_jax.pretrained.store import StoredCodec
 from icm_jax.task_codec import TaskCodec
 

@@ -7,7 +7,6 @@ The same objective trains what it is compared with: all parameters (`trainable=(
 """
 
 import dataclasses
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +15,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import safetensors
-import safetensors.numpy
 from jax import Array
 
-from icm_jax import paths
-from icm_jax.data.image_io import write_bytes
 from icm_jax.data.scenes import SceneSource, scene_batches
 from icm_jax.errors import IcmError
 from icm_jax.models.dora_icm import model as dora_icm
@@ -113,7 +108,7 @@ class _DensePrediction:
     task: DenseTask
 
     def initial_params(self, key: Array) -> dict[str, Any]:
-        backbone = read_backbone(Path(self.config.backbone)) if self.config.backbone else None
+        backbone = stored.read_backbone(Path(self.config.backbone)) if self.config.backbone else None
         params, batch_stats = dora_icm.initial(key, self.spec, backbone)
         return {"model": params, "batch_stats": batch_stats}
 
@@ -163,7 +158,7 @@ class _DensePrediction:
         """The codec of the task, where there is one, and the backbone beside it."""
         facts = {**facts, **dataclasses.asdict(self.config), "scenes": dataclasses.asdict(self.data)}
         written = [folder / "backbone.safetensors"]
-        write_backbone(written[0], params["model"]["backbone"], facts)
+        stored.write_backbone(written[0], params["model"]["backbone"], facts)
         if self.spec.compress:
             made = stored.to_stored(
                 self.run.name, 1, self.config.lmbda, self.spec, params["model"], params["batch_stats"], facts
@@ -171,22 +166,3 @@ class _DensePrediction:
             store.save(made, folder / "q1")
             written.append(folder / "q1")
         return written
-
-
-def write_backbone(file: Path, backbone: Params, facts: Mapping[str, Any]) -> None:
-    """A backbone as one safetensors file of our paths, with facts about its training."""
-    arrays = {path: np.asarray(leaf, np.float32) for path, leaf in paths.flatten(backbone).items()}
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(file, safetensors.numpy.save(arrays, {"training": json.dumps(dict(facts), default=str)}))
-
-
-def read_backbone(file: Path) -> dict[str, Any]:
-    """Inverse of `write_backbone`.
-
-    Raises:
-        IcmError: no such file, or a damaged one.
-    """
-    try:
-        return paths.unflatten(safetensors.numpy.load_file(file))
-    except (OSError, safetensors.SafetensorError) as error:
-        raise IcmError(f"{file}: no backbone ({error}); give the backbone.safetensors of a run") from None

@@ -7,12 +7,17 @@ StoredCodec, backbone ─► variables ─► DoraICM.apply
 
 import dataclasses
 import hashlib
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors
+import safetensors.numpy
 
 from icm_jax import paths
+from icm_jax.data.image_io import write_bytes
 from icm_jax.entropy.bit_estimator import estimator_tables
 from icm_jax.entropy.tables import centred_scale_table, gaussian_tables
 from icm_jax.errors import IcmError
@@ -85,3 +90,22 @@ def variables(codec: StoredCodec, backbone: paths.Tree | None = None) -> dict[st
     if backbone is not None:
         params["backbone"] = backbone
     return model.variables(spec, params, codec.params["batch_stats"])
+
+
+def write_backbone(file: Path, backbone: paths.Tree, facts: Mapping[str, Any]) -> None:
+    """A backbone as one safetensors file of our paths, with facts about its training."""
+    arrays = {path: np.asarray(leaf, np.float32) for path, leaf in paths.flatten(backbone).items()}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(file, safetensors.numpy.save(arrays, {"training": json.dumps(dict(facts), default=str)}))
+
+
+def read_backbone(file: Path) -> dict[str, Any]:
+    """Inverse of `write_backbone`.
+
+    Raises:
+        IcmError: no such file, or a damaged one.
+    """
+    try:
+        return paths.unflatten(safetensors.numpy.load_file(file))
+    except (OSError, safetensors.SafetensorError) as error:
+        raise IcmError(f"{file}: no backbone ({error}); give the backbone.safetensors of a run") from None

@@ -17,8 +17,8 @@ from icm_jax.evaluate.judge import load_judge
 from icm_jax.evaluate.result import read_results
 from icm_jax.evaluate.subjects import Subject, load_subjects
 from icm_jax.metrics import Normals
-from icm_jax.objectives.dense_prediction import write_backbone
 from icm_jax.pretrained import dora_icm, store
+from icm_jax.pretrained.dora_icm import write_backbone
 from tests.evaluate.toy_bench import CLASSES, make_toy, toy_judge
 from tests.tiny_dora import TINY, random_model
 
