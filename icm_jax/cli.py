@@ -15,6 +15,7 @@ from icm_jax import __version__
 from icm_jax.errors import IcmError
 from icm_jax.evaluate.commands import add_commands
 from weights_convert.commands import add_commands as add_convert_commands
+from weights_convert.commands import add_live
 
 DONE, SOME_FAILED, NOTHING_DONE = 0, 1, 2
 
@@ -104,8 +105,9 @@ def _parser() -> argparse.ArgumentParser:
         "icm parity golden/tic/tic_*.npz",
     )
     parity.add_argument(
-        "paths", nargs="+", type=Path, metavar="PATH", help="golden files (.npz) or folders of them"
+        "paths", nargs="*", type=Path, metavar="PATH", help="golden files (.npz) or folders of them"
     )
+    add_live(parity)
     parity.add_argument("--json", action="store_true", help="print rows as JSON")
 
     complexity = _command(
@@ -221,6 +223,12 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _parity(options: argparse.Namespace) -> int:
+    if options.live:
+        from weights_convert.live.run import run_live
+
+        return run_live(options.live, options.seed, options.steps, options.output, options.json)
+    if not options.paths:
+        raise IcmError("nothing to compare; give golden files, or networks with --live")
     from weights_convert.golden import run_parity
 
     return run_parity(options.paths, as_json=options.json)

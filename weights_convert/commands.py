@@ -1,4 +1,4 @@
-"""Arguments and actions of `icm convert`; light to import, so that `icm --help` stays quick."""
+"""Arguments of `icm convert` and of `icm parity --live`; light to import, so that `icm --help` stays quick."""
 
 import argparse
 import json
@@ -57,6 +57,20 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
         help="of transtic: prompts of a window, if not as many as in g_s",
     )
     parser.add_argument("--json", action="store_true", help="print the manifest instead of text")
+
+
+def add_live(parser: argparse.ArgumentParser) -> None:
+    """Options of `icm parity` that run PyTorch instead of reading golden files."""
+    parser.add_argument(
+        "--live",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="run these in PyTorch and here: tic, swin, resnet50, mobilenet-v2, dora-linear",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of weights and inputs (%(default)s)")
+    parser.add_argument("--steps", type=int, default=20, help="steps of Adam side by side (%(default)s)")
+    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder for NAME.json and NAME.html")
 
 
 def _convert(options: argparse.Namespace) -> int:

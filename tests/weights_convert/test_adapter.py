@@ -10,9 +10,8 @@ from icm_jax.adapters.sfma import SfmaSpec
 from icm_jax.pretrained.store import load as load_codec
 from weights_convert import converted
 from weights_convert.convert_command import convert_file
-from weights_convert.network_map import shapes_of
 from weights_convert.products import Label
-from weights_convert.sources import convert_from, sources_of
+from weights_convert.sources import convert_from
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "tic"
 
@@ -62,5 +61,3 @@ def test_which_method_is_read_from_the_names():
     assert network.spec == SfmaSpec(middle=4) and not network.base.shift_mask
     first = trees["adapter"]["params"]["g_s"]["deconv1"]["f_up"]["kernel"]
     assert first.shape[-2:] == (4, network.base.N) and (first == 2).all()  # their list runs against the data
-    assert list(sources_of(shapes_of(arrays))) == ["sfma"]
-    assert list(sources_of(shapes_of(prompted_state_dict()))) == ["transtic"]

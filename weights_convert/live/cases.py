@@ -1,0 +1,239 @@
+"""What the ledger can compare: a literal table. A case is the same function of weights and inputs on both sides.
+
+Both give their stages in the order of the data, as a dictionary that ends in the scalar `loss`; maps are [b, c, h, w]
+there and [b, h, w, c] here. Weights are drawn there and come here through the key map of the source.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from flax import traverse_util
+from jax import Array
+
+from icm_jax.adapters import low_rank
+from icm_jax.adapters.low_rank import LowRankSpec
+from icm_jax.layers.dense import Dense
+from icm_jax.layers.swin import SwinStack
+from icm_jax.models.tic import TIC, TICSpec
+from icm_jax.recognizers.resnet import ResNetSpec
+from weights_convert import torchvision
+from weights_convert.keymap import DENSE, Rule
+from weights_convert.network_map import NetworkMap
+from weights_convert.transtic import RULES as TIC_RULES
+from weights_convert.transtic import TIC_MAP
+
+Stages = dict[str, Array]
+LMBDA = 0.01
+
+
+class Case(NamedTuple):
+    """A network on both sides.
+
+    Attributes:
+        title: what it is, with its sizes.
+        reference: makes the PyTorch module; only here is torch imported. Called with the inputs by name.
+        map: its state dict -> our network and parameters.
+        forward: (network, params, inputs) -> stages.
+        inputs: arrays [b, h, w, c] or [b, …] from a generator.
+        float64_limit: relative difference of stages that float64 may leave; more where a part of ours is float32.
+    """
+
+    title: str
+    reference: Callable[[], Any]
+    map: NetworkMap[Any]
+    forward: Callable[[Any, Any, Mapping[str, Array]], Stages]
+    inputs: Callable[[np.random.Generator], dict[str, np.ndarray]]
+    float64_limit: float = 1e-10
+
+
+SMALL_TIC = TICSpec(
+    N=32, M=48, depths=(2, 2, 2, 2), heads=(4, 4, 4, 4), hyper_heads=(4, 4), window=4, hyper_window=2
+)
+SWIN = (48, 4, 6, 8)  # width, depth, heads, window
+LINEAR = (64, 96, 8, 2.0)  # in, out, rank, scale
+
+
+def _tic_inputs(rng: np.random.Generator) -> dict[str, np.ndarray]:
+    return {
+        "x": rng.uniform(size=(1, 128, 128, 3)),
+        "noise_z": rng.uniform(-0.5, 0.5, (1, 2, 2, SMALL_TIC.N)),
+        "noise_y": rng.uniform(-0.5, 0.5, (1, 8, 8, SMALL_TIC.M)),
+    }
+
+
+def _captured(network: Any, params: Any, depth: int, *args: Any, **options: Any) -> tuple[Any, Stages]:
+    """What a network gives, and the outputs of its modules at a depth by path."""
+    out, state = network.apply(
+        {"params": params},
+        *args,
+        mutable=["intermediates"],
+        capture_intermediates=lambda module, name: name == "__call__" and len(module.path) == depth,
+        **options,
+    )
+    outputs = {
+        path.removesuffix("/__call__"): value[0]
+        for path, value in traverse_util.flatten_dict(state["intermediates"], sep="/").items()
+    }
+    return out, {path: v[0] if isinstance(v, tuple) else v for path, v in outputs.items()}
+
+
+def _tic(spec: TICSpec, params: Any, inputs: Mapping[str, Array]) -> Stages:
+    x = inputs["x"]
+    noise = iter([inputs["noise_z"], inputs["noise_y"]])  # z is quantised first, then y
+
+    def quantise(value: Array, centre: Array) -> Array:
+        return value + next(noise)
+
+    latents, captured = _captured(TIC(spec), params, 2, x, quantise, method="forward")
+
+    def modules(transform: str) -> Stages:
+        mine = {int(path[-1]): out for path, out in captured.items() if path.startswith(transform)}
+        return {f"{transform}{i}": mine[i] for i in sorted(mine)}
+
+    likelihoods = {"y_likelihoods": latents.y_likelihoods, "z_likelihoods": latents.z_likelihoods}
+    bits = -(jnp.log2(latents.y_likelihoods).sum() + jnp.log2(latents.z_likelihoods).sum())
+    bpp, mse = bits / (x.shape[0] * x.shape[1] * x.shape[2]), jnp.mean((latents.x_hat - x) ** 2)
+    scores = {"bpp": bpp, "mse": mse, "loss": LMBDA * 255**2 * mse + bpp}
+    return {**modules("g_a"), **modules("h_a"), **modules("h_s"), **likelihoods, **modules("g_s"), **scores}
+
+
+def _tic_reference() -> Any:
+    from weights_convert.live.torch_tic import TIC as Reference
+
+    return Reference(SMALL_TIC)
+
+
+def _swin(network: SwinStack, params: Any, inputs: Mapping[str, Array]) -> Stages:
+    out, layers = _captured(network, params["g_a"]["stb1"], 1, inputs["x"])
+    return {**layers, "stack": out, "loss": jnp.mean(out * inputs["cotangent"])}
+
+
+def _swin_reference() -> Any:
+    from weights_convert.live.torch_swin import SwinStack as Reference
+
+    return Reference(*SWIN)
+
+
+def _swin_network(shapes: Any) -> SwinStack:
+    width, depth, heads, window = SWIN
+    return SwinStack(width, heads, window, window // 2, 2, (0.0,) * depth)
+
+
+def _swin_shapes(network: SwinStack) -> Any:
+    x = jax.ShapeDtypeStruct((1, network.window, network.window, network.features), np.float32)
+    return {"g_a": {"stb1": jax.eval_shape(network.init, jax.random.key(0), x)["params"]}}
+
+
+def _resnet(network: Any, params: Any, inputs: Mapping[str, Array]) -> Stages:
+    taps, modules = _captured(network, params, 1, inputs["x"])
+    blocks = {path: out for path, out in modules.items() if path.startswith("layer")}
+    return _scored({"stem": taps["stem"], **blocks}, taps["logits"], inputs)
+
+
+def _mobilenet(network: Any, params: Any, inputs: Mapping[str, Array]) -> Stages:
+    taps = network.apply({"params": params}, inputs["x"])
+    return _scored({k: v for k, v in taps.items() if k.startswith("features")}, taps["logits"], inputs)
+
+
+def _scored(stages: Stages, logits: Array, inputs: Mapping[str, Array]) -> Stages:
+    return {**stages, "logits": logits, "loss": jnp.mean(logits * inputs["cotangent"])}
+
+
+def _resnet_reference() -> Any:
+    from weights_convert.live.torch_recognizers import ResNet as Reference
+
+    return Reference(ResNetSpec())
+
+
+def _mobilenet_reference() -> Any:
+    from weights_convert.live.torch_recognizers import MobileNetV2 as Reference
+
+    return Reference(1000)
+
+
+LINEAR_RULES = (
+    Rule(r"base_layer\.weight", "base/layers_0/kernel", DENSE),
+    Rule(r"base_layer\.bias", "base/layers_0/bias"),
+    Rule(r"lora_A\.weight", "adapters/layers_0/a", DENSE),
+    Rule(r"lora_B\.weight", "adapters/layers_0/b", DENSE),
+    Rule(r"lora_magnitude_vector\.weight", "adapters/layers_0/m"),
+)
+
+
+def _linear_spec(shapes: Any) -> LowRankSpec:
+    rank, scale = LINEAR[2:]
+    return LowRankSpec(rank, scale * rank, targets=("layers_0/kernel",))
+
+
+def _linear_shapes(spec: LowRankSpec) -> Any:
+    c_in, c_out, rank, _ = LINEAR
+    return {
+        "base": {"layers_0": {"kernel": (c_in, c_out), "bias": (c_out,)}},
+        "adapters": {"layers_0": {"a": (c_in, rank), "b": (rank, c_out), "m": (c_out,)}},
+    }
+
+
+def _linear(spec: LowRankSpec, params: Any, inputs: Mapping[str, Array]) -> Stages:
+    x, own, kernel = inputs["x"], params["adapters"]["layers_0"], params["base"]["layers_0"]["kernel"]
+    layer = nn.Sequential([Dense(len(own["m"]))])
+    y = layer.apply({"params": params["base"], "adapters": low_rank.bind(spec, params["adapters"])}, x)
+    return {
+        "norms": low_rank.column_norms(kernel, own["a"], own["b"], spec.scale),
+        "update": spec.scale * (x @ own["a"]) @ own["b"],
+        "y": y,
+        "loss": jnp.mean(y * inputs["cotangent"]),
+    }
+
+
+def _linear_reference() -> Any:
+    from weights_convert.live.torch_low_rank import DoraLinear
+
+    return DoraLinear(*LINEAR)
+
+
+def _normal(**shapes: tuple[int, ...]) -> Callable[[np.random.Generator], dict[str, np.ndarray]]:
+    return lambda rng: {name: rng.normal(size=shape) for name, shape in shapes.items()}
+
+
+CASES: dict[str, Case] = {
+    "tic": Case(
+        "TIC, N 32, M 48, two layers a stack, windows 4 and 2, image 128×128, noise for rounding",
+        _tic_reference,
+        TIC_MAP,
+        _tic,
+        _tic_inputs,
+    ),
+    "swin": Case(
+        "one stack of four Swin layers, 48 channels, 6 heads, windows of 8, map 24×16",
+        _swin_reference,
+        NetworkMap(_swin_network, lambda network: TIC_RULES, _swin_shapes),
+        _swin,
+        _normal(x=(1, 24, 16, SWIN[0]), cotangent=(1, 24, 16, SWIN[0])),
+    ),
+    "resnet50": Case(
+        "ResNet-50 of torchvision, image 64×64",
+        _resnet_reference,
+        torchvision.RESNET,
+        _resnet,
+        _normal(x=(1, 64, 64, 3), cotangent=(1, 1000)),
+    ),
+    "mobilenet-v2": Case(
+        "MobileNetV2 of torchvision, image 64×64",
+        _mobilenet_reference,
+        torchvision.MOBILENET_V2,
+        _mobilenet,
+        _normal(x=(1, 64, 64, 3), cotangent=(1, 1000)),
+    ),
+    "dora-linear": Case(
+        "a dense layer 64 → 96 with DoRA of rank 8; norms are float32 here in any precision",
+        _linear_reference,
+        NetworkMap(_linear_spec, lambda spec: LINEAR_RULES, _linear_shapes),
+        _linear,
+        _normal(x=(5, LINEAR[0]), cotangent=(5, LINEAR[1])),
+        float64_limit=1e-6,
+    ),
+}
