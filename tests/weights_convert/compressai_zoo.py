@@ -77,7 +77,10 @@ def to_torch(pixels: np.ndarray) -> Any:
     """uint8 [h, w, 3] -> float tensor [1, 3, h, w] in [0, 1]."""
     import torch
 
-    return torch.from_numpy(pixels.transpose(2, 0, 1).astype(np.float32)[None] / np.float32(255))
+    planes = pixels.transpose(2, 0, 1)[None] / np.float32(255)
+    return torch.from_numpy(
+        np.ascontiguousarray(planes)
+    )  # with channels last, torch 2.13 breaks in a gradient
 
 
 def state_dict(network: Any) -> dict[str, np.ndarray]:

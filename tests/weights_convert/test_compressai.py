@@ -119,6 +119,17 @@ def test_published_tables_are_kept(factorized: tuple) -> None:
 
 @pytest.mark.parity
 @pytest.mark.parametrize("name", ZOO)
+def test_published_sizes(name: str) -> None:
+    widths = (128,) if name.startswith("cheng2020") else (192, 320)
+    theirs = zoo.registered()[name](*widths)
+    spec = MODELS[name].spec(*widths)
+    count = sum(value.numel() for value in theirs.parameters())
+    hidden = 13 * spec.M * 2 * spec.M if name in CONTEXT else 0  # taps of the context that do not exist here
+    assert sum(leaf.size for leaf in jax.tree.leaves(expected_params(spec))) == count - hidden
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("name", ZOO)
 def test_forward(name: str) -> None:
     import torch
 
