@@ -116,8 +116,8 @@ def _parser() -> argparse.ArgumentParser:
     complexity.add_argument(
         "codec",
         metavar="CODEC",
-        help="included codec, codec folder, or published: tic, tic-original, and on tic: transtic, sfma, all-in-one, "
-        "sft, channel-selection, roi",
+        help="included codec, codec folder, or published: tic, tic-original, CompressAI's (bmshj2018-hyperprior, "
+        "mbt2018-mean, cheng2020-attn, …), and on tic: transtic, sfma, all-in-one, sft, channel-selection, roi",
     )
     _add_adapter(complexity)
     complexity.add_argument("--json", action="store_true", help="print a record instead of a table")

@@ -25,6 +25,9 @@ CANVAS = 64  # pixels a side that any of the codecs can be traced on
 
 CONSTANTS = (
     Rule(r".+\.(?:beta|gamma)_reparam\.(?:pedestal|lower_bound\.bound)", None, reason="a constant"),
+    Rule(
+        r".+\.(?:_offset|_quantized_cdf|_cdf_length|scale_table)", None, reason="part of the codec's tables"
+    ),
     *transtic.RULES,  # of these the priors', which TransTIC has from CompressAI in all their spellings
 )
 

@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,12 +33,14 @@ class Converted(NamedTuple):
         network: the architecture: a Flax module, or the specification of a codec, adapter or backbone.
         params: float32, nested.
         manifest: what `manifest.json` says.
+        published: the arrays as they were; none of a folder that was read.
     """
 
     source: Source
     network: Any
     params: dict[str, Any]
     manifest: dict[str, Any]
+    published: StateDict = MappingProxyType({})
 
 
 def convert_arrays(source_name: str, state_dict: StateDict) -> Converted:
@@ -72,7 +75,7 @@ def convert_arrays(source_name: str, state_dict: StateDict) -> Converted:
         "values": sum(int(leaf.size) for leaf in leaves.values()),
         "arrays": {name: list(shape) for name, shape in sorted(shapes_of(state_dict).items())},
     }
-    return Converted(source, network, params, manifest)
+    return Converted(source, network, params, manifest, state_dict)
 
 
 def write(converted: Converted, folder: Path) -> None:

@@ -1,6 +1,7 @@
 """What is written beside converted weights: the codec folder or the adapter file that a codec is used with.
 
 codec       codec/                      tables cut from its weights, float16
+zoo codec   codec/                      tables and weights as published, float32
 adapter     base/  NAME.safetensors     the codec it was trained on, and the adapter bound to it
 """
 
@@ -15,8 +16,9 @@ from icm_jax.pretrained.store import StoredCodec
 from icm_jax.pretrained.store import save as save_codec
 from icm_jax.train.export import make_codec
 from weights_convert.adapted import Adapted
+from weights_convert.compressai import stored_codec
 from weights_convert.converted import Converted
-from weights_convert.sources import ADAPTER, CODEC
+from weights_convert.sources import ADAPTER, CODEC, ZOO_CODEC
 
 Record = dict[str, Any]
 
@@ -54,6 +56,15 @@ def _write_codec(converted: Converted, label: Label, folder: Path) -> Record:
     return {"codec": "codec", "codec_hash": codec.hash}
 
 
+def _write_zoo_codec(converted: Converted, label: Label, folder: Path) -> Record:
+    model = converted.manifest["source"]
+    codec = stored_codec(
+        converted.published, model, label.name or model, label.quality, label.lmbda, _origin(converted)
+    )
+    save_codec(codec, folder / "codec")
+    return {"codec": "codec", "codec_hash": codec.hash}
+
+
 def _write_adapter(converted: Converted, label: Label, folder: Path) -> Record:
     base_spec, spec = converted.network
     assert isinstance(converted.network, Adapted)
@@ -73,14 +84,18 @@ def _write_adapter(converted: Converted, label: Label, folder: Path) -> Record:
 
 
 def _codec(converted: Converted, name: str, label: Label, spec: Any, params: Record) -> StoredCodec:
-    origin = {
-        "converted_from": converted.manifest["file"]["name"],
-        "sha256": converted.manifest["file"]["sha256"],
-    }
-    return make_codec(name or converted.manifest["source"], label.quality, label.lmbda, spec, params, origin)
+    name = name or converted.manifest["source"]
+    return make_codec(name, label.quality, label.lmbda, spec, params, _origin(converted))
+
+
+def _origin(converted: Converted) -> Record:
+    """What a codec says of where it comes from."""
+    file = converted.manifest["file"]
+    return {"converted_from": file["name"], "sha256": file["sha256"]}
 
 
 WRITERS: dict[str, Callable[[Converted, Label, Path], Record]] = {
     CODEC: _write_codec,
+    ZOO_CODEC: _write_zoo_codec,
     ADAPTER: _write_adapter,
 }

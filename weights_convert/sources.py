@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from icm_jax.recognizers.registry import RECOGNIZERS
 from weights_convert import detectron2, edgenets, torchvision, torchvision_detection, u2net
+from weights_convert.compressai import ZOO
 from weights_convert.keymap import ConversionError
 from weights_convert.network_map import NetworkMap, Shapes, StateDict, shapes_of
 from weights_convert.sfma import TIC_SFMA
@@ -17,10 +18,12 @@ from weights_convert.timm_eva02 import eva02_map
 from weights_convert.transtic import TIC_MAP
 from weights_convert.transtic_prompts import transtic_map
 
-CODEC, ADAPTER, RECOGNISER, BACKBONE = "codec", "adapter", "recogniser", "backbone"
+CODEC, ZOO_CODEC, ADAPTER = "codec", "zoo codec", "adapter"
+RECOGNISER, BACKBONE = "recogniser", "backbone"
 UNSTATED = "not stated beside the weights; see the repository"
 LINKED = "a checkpoint"  # where files have no names of their own
 TRANSTIC_RELEASE = "https://github.com/NYCU-MAPL/TransTIC/releases/tag/v1.0"
+COMPRESSAI_ZOO = "https://interdigitalinc.github.io/CompressAI/zoo.html"
 TIMM_HUB = "https://huggingface.co/timm/"
 
 
@@ -43,7 +46,8 @@ class Source(NamedTuple):
 
     Attributes:
         title: whose code wrote the files.
-        makes: CODEC (a codec folder), ADAPTER (an adapter file and its base), RECOGNISER or BACKBONE (weights).
+        makes: CODEC (a codec folder), ZOO_CODEC (one that shares its publisher's streams), ADAPTER (an adapter file
+            and its base), RECOGNISER or BACKBONE (weights).
     """
 
     title: str
@@ -81,6 +85,15 @@ SOURCES: dict[str, Source] = {
         TIC_ORIGINAL,
         (Published("tic-original", LINKED, "https://github.com/lumingzzz/TIC", UNSTATED),),
     ),
+    **{
+        name: Source(
+            f"{name} of InterDigitalInc/CompressAI",
+            ZOO_CODEC,
+            zoo_map,
+            (Published(name, LINKED, COMPRESSAI_ZOO, "code: BSD-3-Clause-Clear; weights: not stated apart"),),
+        )
+        for name, zoo_map in ZOO.items()
+    },
     "transtic": Source(
         "TransTIC's prompts on TIC, of NYCU-MAPL/TransTIC",
         ADAPTER,

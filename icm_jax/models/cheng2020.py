@@ -5,6 +5,7 @@ Residual blocks with 3×3 kernels, subpixel convolutions, and `mbt2018`'s contex
 those of CompressAI's zoo; `weights_convert.compressai` reads its checkpoints.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -20,7 +21,12 @@ from icm_jax.layers.depth_conv import pixel_shuffle
 from icm_jax.layers.residual import AttentionBlock, ResidualBlock, ResidualDown, ResidualUp
 from icm_jax.models.context_codec import ContextCodec, EntropyParameters
 
-LAYERS = {"down": ResidualDown, "up": ResidualUp, "block": ResidualBlock, "attention": AttentionBlock}
+LAYERS: dict[str, Callable[..., nn.Module]] = {
+    "down": ResidualDown,
+    "up": ResidualUp,
+    "block": ResidualBlock,
+    "attention": AttentionBlock,
+}
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from icm_jax import paths
 from icm_jax.bitstream import SectionType, container
+from icm_jax.cli import main
 from icm_jax.codec import Codec
 from icm_jax.models.registry import MODELS, build
 from icm_jax.pretrained import store
@@ -22,7 +24,10 @@ from weights_convert.compressai import (
     expected_params,
     stored_codec,
 )
+from weights_convert.converted import read, to_reference
 from weights_convert.keymap import ConversionError, convert, invert
+from weights_convert.network_map import shapes_of
+from weights_convert.sources import sources_of
 
 SHARED_STREAMS = ("bmshj2018-factorized", "bmshj2018-hyperprior", "mbt2018-mean")
 CONTEXT = ("mbt2018", "cheng2020-anchor", "cheng2020-attn")
@@ -115,6 +120,23 @@ def test_published_tables_are_kept(factorized: tuple) -> None:
     arrays["gaussian_conditional.scale_table"] = np.array([0.1, 1.0])
     with pytest.raises(ConversionError, match=r"tables of 2 scales, 0\.1 to 1"):
         stored_codec(arrays, "bmshj2018-factorized", "other")
+
+
+def test_a_codec_folder_is_made(factorized: tuple, tmp_path: Path) -> None:
+    arrays = published(factorized[1], factorized_names())
+    safetensors.numpy.save_file(arrays, tmp_path / "q2.safetensors")
+    names = ["--model", "theirs", "--quality", "2"]
+    out = tmp_path / "out"
+    assert (
+        main(["convert", "bmshj2018-factorized", str(tmp_path / "q2.safetensors"), "-o", str(out), *names])
+        == 0
+    )
+    codec = store.load(out / "codec")
+    assert (codec.name, codec.quality, codec.exact) == ("theirs", 2, True)
+    assert codec.hash == stored_codec(arrays, "bmshj2018-factorized", "theirs").hash
+    assert list(sources_of(shapes_of(arrays))) == ["bmshj2018-factorized"]
+    for name, array in to_reference(read(out)).items():
+        np.testing.assert_array_equal(array, arrays[name])
 
 
 @pytest.mark.parity
