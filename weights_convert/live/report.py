@@ -5,9 +5,10 @@ import math
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from icm_jax.data.image_io import write_bytes
+from weights_convert.live.comparison import Comparison
 from weights_convert.live.difference import Difference
 
 WORST_GRADIENTS = 5
@@ -20,22 +21,7 @@ svg{max-width:100%;font:11px sans-serif}
 summary{cursor:pointer;margin:.6rem 0}"""
 
 
-class Compared(Protocol):
-    """See `weights_convert.live.run.Comparison`."""
-
-    precision: str
-    stages: list[Difference]
-    gradients: list[Difference]
-    adam: list[Any]
-    reference_error: dict[str, float]
-    limit: float
-
-    @property
-    def passed(self) -> bool:
-        """Whether all stages and gradients are within their limits."""
-
-
-def format_text(title: str, comparisons: Sequence[Compared]) -> str:
+def format_text(title: str, comparisons: Sequence[Comparison]) -> str:
     """Every stage, the worst gradients, first and last step of Adam."""
     lines = [title]
     for found in comparisons:
@@ -55,7 +41,9 @@ def format_text(title: str, comparisons: Sequence[Compared]) -> str:
     return "\n".join(lines)
 
 
-def to_json(name: str, title: str, comparisons: Sequence[Compared], facts: dict[str, Any]) -> dict[str, Any]:
+def to_json(
+    name: str, title: str, comparisons: Sequence[Comparison], facts: dict[str, Any]
+) -> dict[str, Any]:
     """Everything, as plain values."""
     return {
         "name": name,
@@ -77,7 +65,7 @@ def to_json(name: str, title: str, comparisons: Sequence[Compared], facts: dict[
 
 
 def write_report(
-    folder: Path, name: str, title: str, comparisons: Sequence[Compared], facts: dict[str, Any]
+    folder: Path, name: str, title: str, comparisons: Sequence[Comparison], facts: dict[str, Any]
 ) -> None:
     """Writes `NAME.json` and `NAME.html`."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -86,7 +74,7 @@ def write_report(
     write_bytes(folder / f"{name}.html", format_page(title, comparisons, facts).encode())
 
 
-def format_page(title: str, comparisons: Sequence[Compared], facts: dict[str, Any]) -> str:
+def format_page(title: str, comparisons: Sequence[Comparison], facts: dict[str, Any]) -> str:
     """The page."""
     series = {found.precision: [row.relative for row in found.stages] for found in comparisons}
     own = next((found.reference_error for found in comparisons if found.reference_error), {})

@@ -15,7 +15,8 @@ from icm_jax.errors import IcmError
 from weights_convert.keymap import ConversionError, find_rule
 from weights_convert.live import report
 from weights_convert.live.cases import CASES, Case
-from weights_convert.live.difference import Difference, difference
+from weights_convert.live.comparison import AdamStep, Comparison
+from weights_convert.live.difference import difference
 
 PRECISIONS = ("float32", "float64")
 FLOAT32_LIMIT, GRADIENT_FACTOR = (
@@ -27,19 +28,6 @@ LEARNING_RATE, WEIGHT_DECAY = 1e-3, 1e-4
 Leaves = dict[str, np.ndarray]
 
 
-class AdamStep(NamedTuple):
-    """The loss before a step on both sides, and how far the parameters are apart after it.
-
-    Attributes:
-        parameters: largest difference over all leaves, in units of the learning rate.
-    """
-
-    step: int
-    ours: float
-    theirs: float
-    parameters: float
-
-
 class Side(NamedTuple):
     """What one framework computes in one precision; maps and leaves in our layout."""
 
@@ -47,28 +35,6 @@ class Side(NamedTuple):
     gradients: Leaves
     losses: list[float]
     trajectory: list[Leaves]
-
-
-class Comparison(NamedTuple):
-    """A case in one precision.
-
-    Attributes:
-        reference_error: relative distance of PyTorch's own stages from its float64 ones; empty in float64.
-        limit: relative difference that stages may have.
-    """
-
-    precision: str
-    stages: list[Difference]
-    gradients: list[Difference]
-    adam: list[AdamStep]
-    reference_error: dict[str, float]
-    limit: float
-
-    @property
-    def passed(self) -> bool:
-        """Whether all stages and gradients are within their limits."""
-        stages = all(row.relative <= self.limit for row in self.stages)
-        return stages and all(row.relative <= GRADIENT_FACTOR * self.limit for row in self.gradients)
 
 
 def compare_live(name: str, seed: int = 0, steps: int = 20) -> list[Comparison]:

@@ -46,13 +46,13 @@ class ResNet(nn.Module):
             width = out
         self.fc = nn.Linear(width, spec.classes)
 
-    def forward(self, x: Tensor, cotangent: Tensor) -> dict[str, Tensor]:
+    def forward(self, x: Tensor, target: Tensor) -> dict[str, Tensor]:
         x = F.max_pool2d(F.relu(self.bn1(self.conv1(x))), 3, 2, 1)
         stages = {"stem": x}
         for layer in LAYERS:
             for i, block in enumerate(getattr(self, layer)):
                 x = stages[f"{layer}_{i}"] = block(x)
-        return scored(stages, self.fc(x.mean((2, 3))), cotangent)
+        return scored(stages, self.fc(x.mean((2, 3))), target)
 
 
 class InvertedResidual(nn.Module):
@@ -82,16 +82,16 @@ class MobileNetV2(nn.Module):
         self.features = nn.Sequential(*layers, unit(width, HEAD, 1))
         self.classifier = nn.Sequential(nn.Identity(), nn.Linear(HEAD, classes))
 
-    def forward(self, x: Tensor, cotangent: Tensor) -> dict[str, Tensor]:
+    def forward(self, x: Tensor, target: Tensor) -> dict[str, Tensor]:
         stages = {}
         for i, layer in enumerate(self.features):
             x = stages[f"features.{i}"] = layer(x)
-        return scored(stages, self.classifier(x.mean((2, 3))), cotangent)
+        return scored(stages, self.classifier(x.mean((2, 3))), target)
 
 
-def scored(stages: Mapping[str, Tensor], logits: Tensor, cotangent: Tensor) -> dict[str, Tensor]:
-    """Stages, logits, and a loss that weighs the logits."""
-    return {**stages, "logits": logits, "loss": (logits * cotangent).mean()}
+def scored(stages: Mapping[str, Tensor], logits: Tensor, target: Tensor) -> dict[str, Tensor]:
+    """Stages, logits, and their mean squared distance from a target."""
+    return {**stages, "logits": logits, "loss": ((logits - target) ** 2).mean()}
 
 
 def unit(c_in: int, c_out: int, k: int, stride: int = 1, groups: int = 1) -> nn.Sequential:

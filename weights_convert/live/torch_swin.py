@@ -98,13 +98,13 @@ def joined(x: Tensor, h: int, w: int, window: int) -> Tensor:
 
 
 class SwinStack(nn.Module):
-    """A stack alone, with a loss: the mean of its output times a given array."""
+    """A stack alone, with a loss: the mean squared distance of its output from a target."""
 
     def __init__(self, width: int, depth: int, heads: int, window: int) -> None:
         super().__init__()
         self.g_a1 = Stack(width, depth, heads, window, window // 2, 2)
 
-    def forward(self, x: Tensor, cotangent: Tensor) -> dict[str, Tensor]:
+    def forward(self, x: Tensor, target: Tensor) -> dict[str, Tensor]:
         stages: dict[str, Tensor] = {}
         stages["stack"] = self.g_a1(x, stages)
-        return {**stages, "loss": (stages["stack"] * cotangent).mean()}
+        return {**stages, "loss": ((stages["stack"] - target) ** 2).mean()}

@@ -9,8 +9,8 @@ import pytest
 
 from icm_jax.cli import main
 from weights_convert.live import report
+from weights_convert.live.comparison import AdamStep, Comparison
 from weights_convert.live.difference import Difference, difference
-from weights_convert.live.run import AdamStep, Comparison
 
 
 def test_one_element_that_is_off_is_found():
