@@ -208,7 +208,7 @@ def _normal(**shapes: tuple[int, ...]) -> Callable[[np.random.Generator], dict[s
 
 CASES: dict[str, Case] = {
     "tic": Case(
-        "TIC, N 32, M 48, two layers a stack (one in the hyper transforms), windows 4 and 2, image 128×128, noise for rounding",
+        "TIC, N 32, M 48, two layers a stack, one in hyper transforms; image 128×128, noise for rounding",
         _tic_reference,
         TIC_MAP,
         _tic,

@@ -1,6 +1,5 @@
 """One dense layer with DoRA in plain PyTorch, under peft's names. Needs torch."""
 
-import torch
 from torch import Tensor, nn
 
 
