@@ -60,7 +60,9 @@ def compile_one(config_name: str, fsdp: int) -> dict[str, object]:
 
     path, _, variant = config_name.partition(":")
     raw = importlib.import_module(path.removesuffix(".py").replace("/", ".")).get_config(variant)
-    raw.mesh.update(fsdp=fsdp, min_size=64)  # the model is small: split what is worth splitting in a large one
+    raw.mesh.update(
+        fsdp=fsdp, min_size=64
+    )  # the model is small: split what is worth splitting in a large one
     config, objective = parse(raw)
     mesh, tx = make_mesh(config.mesh), optimizer(config.optim)
     state, shardings = loop.place_state(objective, config, tx, mesh)
