@@ -324,7 +324,9 @@ class FlipScene(grain.RandomMapTransform):
             return element
         flipped = {name: value if name == "id" else value[:, ::-1] for name, value in element.items()}
         flipped["normals"] = flipped["normals"] * np.array([-1, 1, 1], np.float32)
-        return {name: np.ascontiguousarray(value) for name, value in flipped.items()}
+        return {
+            name: value if name == "id" else np.ascontiguousarray(value) for name, value in flipped.items()
+        }
 
 
 def scene_batches(

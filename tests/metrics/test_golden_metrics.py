@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from weights_convert.golden import check_file
+from weights_convert.golden import KINDS, check_file
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "metrics"
 FILES = sorted(GOLDEN.glob("*"))

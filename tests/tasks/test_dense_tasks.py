@@ -27,7 +27,7 @@ def test_losses_take_predictions_of_their_width_and_ignore_255(dataset: str, nam
 
 
 def test_names_that_are_not_there() -> None:
-    with pytest.raises(IcmError, match="'kitti' is unknown; choose one of nyud, pascal"):
+    with pytest.raises(IcmError, match="'kitti' is unknown; choose one of scenes, nyud, pascal"):
         dense_task("kitti", "depth")
     with pytest.raises(IcmError, match="pascal has no task 'depth'"):
         dense_task("pascal", "depth")
