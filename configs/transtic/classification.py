@@ -11,32 +11,15 @@ Loss: 1000 · w · d + bpp with w = lmbda of the base (0.0018 at the lowest rate
 
 import ml_collections
 
-from configs.transtic.methods import METHODS
-from icm_jax.data.samples import SAMPLE_FOLDER
-from icm_jax.train.registry import default_config
+from configs.transtic.methods import shortened, steered
 
 
 def get_config(variant: str = "prompts") -> ml_collections.ConfigDict:
     """The published recipe of a method."""
-    config = default_config("transfer")
-    method = "sfma" if variant == "smoke" else variant
-    config.name = f"classification-{method}"
-    config.adapter = METHODS[method]
+    config = steered("classification", variant)
     config.transfer.update(recognizer="resnet50", distortion=1.8, rate=1.0)
-    config.data.update(crop=256, batch_size=16)
+    config.data.batch_size = 16
     config.optim.update(
-        learning_rate=1e-4,
-        total_steps=1_000_000,  # 400 chunks of 40,000 photos
-        schedule="milestones",
-        milestones=(0.075, 0.15),
-        clip_norm=float("inf"),
-    )
-    config.checkpoint.every_steps = 2500
-    config.log.every_steps = 100
-    if variant == "smoke":
-        config.transfer.update(recognizer="mobilenet-v2", weights="random")
-        config.data.update(folder=str(SAMPLE_FOLDER), crop=64, batch_size=8, threads=1)
-        config.optim.total_steps = 2
-        config.checkpoint.every_steps = 2
-        config.log.every_steps = 1
-    return config
+        total_steps=1_000_000, schedule="milestones", milestones=(0.075, 0.15)
+    )  # 400 · 40,000 photos
+    return shortened(config, variant)

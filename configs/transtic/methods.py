@@ -1,4 +1,9 @@
-"""The ways of steering a frozen codec that TransTIC is compared with, as adapters of the same base."""
+"""What the three tasks of TransTIC have in common: the ways of steering, and the short run on included photos."""
+
+import ml_collections
+
+from icm_jax.data.samples import SAMPLE_FOLDER
+from icm_jax.train.registry import default_config
 
 METHODS = {
     "prompts": {"name": "transtic"},
@@ -6,3 +11,27 @@ METHODS = {
     "sft": {"name": "sft"},
     "full": {},  # no adapter: the whole codec is trained
 }
+
+
+def steered(task: str, variant: str) -> ml_collections.ConfigDict:
+    """A config of a task before its own values: crops of 256, Adam at 1e-4 without clipping, a method as adapter."""
+    config = default_config("transfer")
+    method = "sfma" if variant == "smoke" else variant
+    config.name = f"{task}-{method}"
+    config.adapter = METHODS[method]
+    config.data.crop = 256
+    config.optim.update(learning_rate=1e-4, clip_norm=float("inf"))
+    config.checkpoint.every_steps = 2500
+    config.log.every_steps = 100
+    return config
+
+
+def shortened(config: ml_collections.ConfigDict, variant: str) -> ml_collections.ConfigDict:
+    """The config, or for "smoke" two steps of it against a small network of random weights."""
+    if variant == "smoke":
+        config.transfer.update(recognizer="mobilenet-v2", weights="random")
+        config.data.update(folder=str(SAMPLE_FOLDER), crop=64, batch_size=8, threads=1)
+        config.optim.total_steps = 2
+        config.checkpoint.every_steps = 2
+        config.log.every_steps = 1
+    return config

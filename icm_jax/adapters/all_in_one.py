@@ -21,6 +21,7 @@ from icm_jax.adapters.sfma import ENCODER_PLACES, InsertedSfmas, Sfma
 from icm_jax.adapters.task_aggregation import TaskAggregation
 from icm_jax.errors import IcmError
 from icm_jax.layers.conv import Conv, Deconv
+from icm_jax.layers.pixel_shuffle import pixel_shuffle
 from icm_jax.models.hooks import Adapter, Hooks, Transform
 from icm_jax.models.tic import TICSpec
 
@@ -162,10 +163,3 @@ class TaskDecoder(nn.Module):
             return features[-1] + jnp.stack(each, axis=1)
         folded = self.msf["shared"](*(scale.reshape(-1, *scale.shape[2:]) for scale in features))
         return features[-1] + folded.reshape(features[-1].shape)
-
-
-def pixel_shuffle(x: Float[Array, "b h w c4"]) -> Float[Array, "b h2 w2 c"]:
-    """Twice the size from four channels each; channel 4·c + 2·dy + dx, as PyTorch orders them."""
-    b, h, w, c4 = x.shape
-    x = x.reshape(b, h, w, c4 // 4, 2, 2)
-    return x.transpose(0, 1, 4, 2, 5, 3).reshape(b, 2 * h, 2 * w, c4 // 4)

@@ -25,7 +25,7 @@ from jaxtyping import Float, Int
 
 from icm_jax import paths
 from icm_jax.errors import IcmError
-from icm_jax.layers.dense import matmul
+from icm_jax.layers.dense import at_least_float32, matmul
 
 NORM_FLOOR = 1e-6  # a column of zeros has no direction; its factor stays finite
 QKV = (r".*/(q_proj|k_proj|v_proj)/kernel",)
@@ -101,8 +101,8 @@ class LowRank:
 def column_norms(
     kernel: Float[Array, "*l c d"], a: Float[Array, "*b c r"], b: Float[Array, "*b r d"], scale: float
 ) -> Float[Array, "*b d"]:
-    """‖W + s A B‖ of every column in float32, at least NORM_FLOOR, from products no larger than A and B."""
-    w, a, b = (leaf.astype(jnp.float32) for leaf in (kernel, a, b))
+    """‖W + s A B‖ of every column in float32 or better, at least NORM_FLOOR, from products no larger than A and B."""
+    w, a, b = (at_least_float32(leaf) for leaf in (kernel, a, b))
 
     def product(equation: str, *leaves: Array) -> Array:
         return jnp.einsum(equation, *leaves, precision=jax.lax.Precision.HIGHEST)

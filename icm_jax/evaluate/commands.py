@@ -84,6 +84,9 @@ def _add_bd(parser: argparse.ArgumentParser) -> None:
         help="least shared part of the curves, 0 to 1",
     )
     parser.add_argument("--plot", type=Path, metavar="FILE", help="the first two curves as PNG and SVG")
+    parser.add_argument(
+        "--at", type=_rates, default=(), metavar="BPP,…", help="also the plain differences at these rates"
+    )
     parser.add_argument("--json", action="store_true", help="print rows as JSON instead of a table")
 
 
@@ -115,8 +118,13 @@ def _eval(options: argparse.Namespace) -> int:
     return DONE
 
 
+def _rates(text: str) -> tuple[float, ...]:
+    return tuple(float(part) for part in text.split(","))
+
+
 def _bd(options: argparse.Namespace) -> int:
     from icm_jax.evaluate import bd_table
+    from icm_jax.evaluate.curves import gain_table
     from icm_jax.evaluate.plots import plot_pair
     from icm_jax.evaluate.result import read_result
 
@@ -127,6 +135,9 @@ def _bd(options: argparse.Namespace) -> int:
         print(json.dumps([dict(zip(bd_table.HEAD, row.cells(), strict=True)) for row in rows], indent=1))
     else:
         print(bd_table.markdown(rows))
+        for result in results if options.at else ():
+            metric = options.metric[0] if options.metric else anchor.metrics[0].name
+            print("\n" + gain_table([result, anchor], result.curve, options.at, metric))
     if options.plot:
         plot_pair(anchor, results[0], rows[0].metric, options.plot)
     return DONE

@@ -13,8 +13,8 @@ from jax import Array
 from jaxtyping import Float
 
 from icm_jax.layers.conv import Conv
-from icm_jax.layers.depth_conv import pixel_shuffle
 from icm_jax.layers.gdn import GDN
+from icm_jax.layers.pixel_shuffle import pixel_shuffle
 
 
 class ResidualBlock(nn.Module):

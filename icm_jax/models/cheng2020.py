@@ -17,7 +17,7 @@ from jaxtyping import Float
 from icm_jax.entropy.factorized import FactorizedPrior
 from icm_jax.layers.causal_conv import CausalConv
 from icm_jax.layers.conv import Conv
-from icm_jax.layers.depth_conv import pixel_shuffle
+from icm_jax.layers.pixel_shuffle import pixel_shuffle
 from icm_jax.layers.residual import AttentionBlock, ResidualBlock, ResidualDown, ResidualUp
 from icm_jax.models.context_codec import ContextCodec, EntropyParameters
 

@@ -3,7 +3,7 @@
 batch uint8 ─► [0, 1] ─► forward with noise ─► lmbda · 255² · MSE + bpp + auxiliary loss of the prior
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -71,6 +71,17 @@ class CropConfig:
         if self.batch_size < 1:
             raise IcmError(f"data.batch_size={self.batch_size} must be at least 1")
 
+    def batches(self, seed: int, share: Share, first: int) -> Iterator[Batch]:
+        """Batches of crops, as an objective gives them.
+
+        Raises:
+            IcmError: no folder is named, or it holds no photos.
+        """
+        if not self.folder:
+            raise IcmError("data.folder is not set; name a folder of photos: --config.data.folder=PHOTOS")
+        block = (share.index, share.count)
+        return crop_batches(self.folder, self.crop, self.batch_size, seed, self.threads, block, first)
+
 
 SECTIONS: dict[str, Callable[..., Any]] = {
     "model": model_spec,
@@ -88,7 +99,7 @@ def base_codec(
     return Objective(
         initial_params=codec.initial_params,
         loss=codec.loss,
-        batches=codec.batches,
+        batches=data.batches,
         batch_size=data.batch_size,
         export=codec.export,
         evaluate=partial(evaluate, config=eval) if eval.folder else None,
@@ -97,12 +108,17 @@ def base_codec(
     )
 
 
+def estimated_bits(latents: Latents) -> Float[Array, ""]:
+    """Bits of both latents, as their likelihoods say."""
+    return -jnp.log2(latents.y_likelihoods).sum() - jnp.log2(latents.z_likelihoods).sum()
+
+
 def rate_distortion(latents: Latents, x: Float[Array, "b h w 3"], lmbda: float | Array) -> Metrics:
     """loss = lmbda · 255² · mse + bpp; mse on the unclamped output, bpp over the pixels of x, both latents."""
     pixels = x.shape[0] * x.shape[1] * x.shape[2]
-    bits = -jnp.log2(latents.y_likelihoods).sum() - jnp.log2(latents.z_likelihoods).sum()
+    bpp = estimated_bits(latents) / pixels
     mse = jnp.mean((latents.x_hat - x) ** 2)
-    return {"loss": lmbda * 255.0**2 * mse + bits / pixels, "mse": mse, "bpp": bits / pixels}
+    return {"loss": lmbda * 255.0**2 * mse + bpp, "mse": mse, "bpp": bpp}
 
 
 @dataclass(frozen=True)
@@ -150,13 +166,6 @@ class _Codec:
         auxiliary = self.model.apply(variables, method="auxiliary_loss")
         metrics |= {"psnr": -10.0 * jnp.log10(metrics["mse"]), "rd_loss": loss, "aux_loss": auxiliary}
         return Loss(loss + auxiliary, metrics)
-
-    def batches(self, seed: int, share: Share, first: int) -> Any:
-        data = self.data
-        if not data.folder:
-            raise IcmError("data.folder is not set; name a folder of photos: --config.data.folder=PHOTOS")
-        block = (share.index, share.count)
-        return crop_batches(data.folder, data.crop, data.batch_size, seed, data.threads, block, first)
 
     def export(self, params: Params, facts: Mapping[str, Any], folder: Path) -> list[Path]:
         facts = {**facts, "batch_size": self.data.batch_size, "crop": self.data.crop}

@@ -22,19 +22,17 @@ from jax import Array
 from icm_jax.adapters import store as adapter_store
 from icm_jax.adapters.registry import adapted, adapter_spec, initial_variables
 from icm_jax.codec import Codec
-from icm_jax.data.crops import crop_batches
 from icm_jax.errors import IcmError
 from icm_jax.models.hooks import AdapterSpec
-from icm_jax.models.latent_codec import Latents
 from icm_jax.models.registry import build, model_name
 from icm_jax.models.tic import TICSpec
-from icm_jax.objectives.base_codec import CropConfig
+from icm_jax.objectives.base_codec import CropConfig, estimated_bits
 from icm_jax.pretrained import store
 from icm_jax.recognizers.recognizer import Recognizer
 from icm_jax.recognizers.registry import RECOGNIZERS, load_recognizer, with_params
 from icm_jax.train.config import RunConfig
 from icm_jax.train.export import make_codec
-from icm_jax.train.objective import Batch, Loss, Objective, Params, Share
+from icm_jax.train.objective import Batch, Loss, Objective, Params
 
 
 @dataclass(frozen=True)
@@ -89,7 +87,7 @@ def transfer(
     return Objective(
         initial_params=steered.initial_params,
         loss=steered.loss,
-        batches=steered.batches,
+        batches=data.batches,
         batch_size=data.batch_size,
         export=steered.export,
         # Without an adapter the codec itself is trained, but for its prior's quantiles, solved for at export.
@@ -158,7 +156,7 @@ class _Steered:
         taps = self.config.taps or network.taps
         seen, wanted = network.outputs(jnp.clip(latents.x_hat, 0.0, 1.0)), network.outputs(x)
         differences = [jnp.mean((seen[tap] - jax.lax.stop_gradient(wanted[tap])) ** 2) for tap in taps]
-        distortion, bpp = jnp.mean(jnp.stack(differences)), bits(latents) / np.prod(x.shape[:3])
+        distortion, bpp = jnp.mean(jnp.stack(differences)), estimated_bits(latents) / np.prod(x.shape[:3])
         metrics = {
             "distortion": distortion,
             "bpp": bpp,
@@ -177,13 +175,6 @@ class _Steered:
         return Recognizer(
             params["recognizer"], known.name, known.network, known.preprocessing, known.taps, known.output
         )
-
-    def batches(self, seed: int, share: Share, first: int) -> Any:
-        data = self.data
-        if not data.folder:
-            raise IcmError("data.folder is not set; name a folder of photos: --config.data.folder=PHOTOS")
-        block = (share.index, share.count)
-        return crop_batches(data.folder, data.crop, data.batch_size, seed, data.threads, block, first)
 
     def export(self, params: Params, facts: Mapping[str, Any], folder: Path) -> list[Path]:
         """The adapter file, or the fine-tuned codec's folder."""
@@ -214,8 +205,3 @@ def frozen_network(name: str, weights: str, size: int) -> Recognizer:
     init = jax.jit(network.init)
     params = init(jax.random.key(0, impl="rbg"), jnp.zeros((1, size, size, 3)))["params"]
     return with_params(name, network, params)
-
-
-def bits(latents: Latents) -> Array:
-    """Estimated bits of both latents."""
-    return -jnp.log2(latents.y_likelihoods).sum() - jnp.log2(latents.z_likelihoods).sum()

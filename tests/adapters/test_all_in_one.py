@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from icm_jax import paths
-from icm_jax.adapters.all_in_one import AllInOneSpec, TaskDecoder, pixel_shuffle
+from icm_jax.adapters.all_in_one import AllInOneSpec, TaskDecoder
 from icm_jax.adapters.multi_scale_fusion import MultiScaleFusion
 from icm_jax.adapters.registry import adapted
 from icm_jax.adapters.task_aggregation import TaskAggregation
@@ -85,12 +85,6 @@ def test_fusion_hides_the_padding_of_a_map_smaller_than_its_window():
     fused = module.apply(params, *maps, fine)
     assert np.allclose(fused, fused[0, 0, 0], atol=1e-5)
     assert np.abs(fused).max() > 0.1
-
-
-def test_pixel_shuffle_orders_channels_as_pytorch():
-    x = jnp.arange(8.0).reshape(1, 1, 1, 8)
-    assert pixel_shuffle(x)[0, :, :, 0].tolist() == [[0, 1], [2, 3]]
-    assert pixel_shuffle(x)[0, :, :, 1].tolist() == [[4, 5], [6, 7]]
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from icm_jax.layers.depth_conv import ConvFFN, DepthConvBlock, pixel_shuffle
+from icm_jax.layers.depth_conv import ConvFFN, DepthConvBlock
 from icm_jax.layers.depthwise import depthwise
+from icm_jax.layers.pixel_shuffle import pixel_shuffle
 
 
 @pytest.mark.parametrize(

@@ -28,24 +28,16 @@ def codec():
 
 def test_bfloat16_kernels_leave_likelihoods_and_pixels_in_float32(codec) -> None:
     model, params, x = codec
-
-    @jax.jit
-    def forward(rules_on):
-        rules = [("g_[as]/.*kernel", "bfloat16")]
-        low = model.apply({"params": cast(params, rules)}, x)
-        full = model.apply({"params": params}, x)
-        return jax.tree.map(lambda a, b: jnp.where(rules_on, a, b), low, full)
-
-    low, full = forward(True), forward(False)
-    assert {leaf.dtype for leaf in jax.tree.leaves(low)} == {jnp.dtype("float32")}
-    difference = float(
-        jnp.abs(low.x_hat - full.x_hat).mean()
-    )  # single pixels differ more, where y rounds elsewhere
-    assert 0 < difference < 0.25 * float(jnp.abs(full.x_hat).mean())
-    program = str(
-        jax.make_jaxpr(lambda: model.apply({"params": cast(params, [("g_s/.*kernel", "bfloat16")])}, x))()
-    )
-    assert "bf16" in program
+    low = cast(params, [("g_[as]/.*kernel", "bfloat16")])
+    out = jax.jit(lambda p: model.apply({"params": p}, x))(low)
+    assert {leaf.dtype for leaf in jax.tree.leaves(out)} == {jnp.dtype("float32")}
+    # Transform by transform: behind a rounding, one latent that falls to the other side would hide everything.
+    y_hat = jax.random.normal(jax.random.key(3), (1, 4, 4, 16))
+    for method, argument in (("analyse", x), ("synthesise", y_hat)):
+        run = jax.jit(lambda p, a, method=method: model.apply({"params": p}, a, method=method))
+        exact, rounded = run(params, argument), run(low, argument).astype(jnp.float32)
+        error = float(jnp.linalg.norm(rounded - exact) / jnp.linalg.norm(exact))
+        assert 1e-4 < error < 2e-2, method  # bfloat16 keeps 8 bits: not float32, and not broken
 
 
 def test_recomputed_layers_give_the_same_gradients_in_less_memory(codec) -> None:
