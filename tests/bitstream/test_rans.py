@@ -1,7 +1,6 @@
 """The coder writes CompressAI's bytes, gives every int32 back, and refuses every stream it did not write."""
 
-import glob
-import importlib.util
+import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from icm_jax.bitstream import (
     rans_reference,
 )
 from icm_jax.bitstream import rans as coder
+from tests.weights_convert import compressai_zoo
 
 INT32_MIN, INT32_MAX = -(1 << 31), (1 << 31) - 1
 # Escape excesses of CompressAI are 32-bit numbers, and its encoder hangs from 2^28 on.
@@ -292,13 +292,8 @@ def test_parity_with_compressai(far: int) -> None:
 
 
 def _compressai_ans() -> ModuleType:
-    """CompressAI's coder alone: importing the whole package would need torch and torchvision."""
-    package = importlib.util.find_spec("compressai")
-    if package is None or not package.submodule_search_locations:
-        pytest.skip("compressai is not installed")
-    (path,) = glob.glob(f"{package.submodule_search_locations[0]}/ans.*.so")
-    spec = importlib.util.spec_from_file_location("ans", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    """CompressAI's coder, by way of its package: a process can load the extension only once."""
+    compressai_zoo.registered()
+    from compressai import ans
+
+    return ans
