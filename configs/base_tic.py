@@ -44,21 +44,23 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     if variant == "small":
         config.model.update(
             N=64,
-            M=96,
-            widths=(32, 64, 64),
+            M=192,
+            widths=(32, 64, 96),
             depths=(2, 2, 2, 2),
             hyper_depths=(1, 1),
             latent_gain=8.0,
             init="lecun",
-            heads=(2, 4, 4, 6),
-            hyper_heads=(4, 4),
+            heads=(1, 2, 3, 6),
+            drop_path=0.0,
+            hyper_heads=(2, 2),
         )
+        config.rate.update(lmbda=(0.0035,), decoder="rounded")
         config.data.update(crop=128, batch_size=4, threads=1)
         config.optim.update(
             optimizer="muon",
             learning_rate=1e-3,
-            total_steps=40_000,
-            warmup_steps=300,
+            total_steps=8000,
+            warmup_steps=100,
             schedule="cosine",
             decay_start=0.5,
             ema_decay=0.999,

@@ -241,7 +241,7 @@ def _complexity(options: argparse.Namespace) -> int:
     from icm_jax.evaluate.complexity import complexity, format_table
     from icm_jax.models.registry import MODELS
 
-    name, adapter = options.codec, store.load(options.adapter).spec if options.adapter else None
+    name, adapter = options.codec, store.load(options.adapter).codec_spec if options.adapter else None
     if name in ADAPTERS and adapter is None:
         spec, adapter = MODELS["tic"].spec(), ADAPTERS[name]()
     elif name in MODELS and not Path(name).exists():

@@ -77,7 +77,7 @@ class Codec:
         if adapter is not None:
             adapter.refuse_other_base(self._stored)
             variables = adapted(self._stored.params, adapter.variables)
-        self._network = programs.Network(stored.spec, variables, adapter.spec if adapter else None)
+        self._network = programs.Network(stored.spec, variables, adapter.codec_spec if adapter else None)
 
     @classmethod
     def load(
@@ -168,7 +168,7 @@ class Codec:
     @property
     def pictures(self) -> tuple[str, ...]:
         """Names of the pictures that a stream decodes to; empty for an adapter that decodes to features."""
-        return self._adapter.spec.pictures if self._adapter else ("image",)
+        return self._adapter.codec_spec.pictures if self._adapter else ("image",)
 
     @cached_property
     def _params64(self) -> Any:
@@ -256,7 +256,7 @@ class Codec:
 
     def estimated_bits(self, image: UInt8[np.ndarray, "h w 3"], alignment: str = "grid") -> Estimate:
         """−log2 of the model's likelihoods of the coded latents, and where in the image they fall."""
-        canvas = _plan(image, alignment, self._adapter.spec.input_channels if self._adapter else 3)
+        canvas = _plan(image, alignment, self._adapter.codec_spec.input_channels if self._adapter else 3)
         latents = self._quantise([image], [canvas])
         spec = self._stored.spec
         y_bits, z_bits = programs.programs(spec).bits(
@@ -304,7 +304,7 @@ class Codec:
         precision: Precision,
         threads: int | None = None,
     ) -> Iterator[bytes]:
-        channels = self._adapter.spec.input_channels if self._adapter else 3
+        channels = self._adapter.codec_spec.input_channels if self._adapter else 3
         canvases = [_plan(image, alignment, channels) for image in images]
         extra = [_metadata_section(metadata)] if metadata else []
         with ThreadPoolExecutor(threads or _default_threads()) as pool:

@@ -10,6 +10,7 @@ from jax import Array
 from icm_jax import plain_values
 from icm_jax.adapters.all_in_one import AllInOneSpec
 from icm_jax.adapters.channel_selection import ChannelSelectionSpec
+from icm_jax.adapters.low_rank import LowRankSpec
 from icm_jax.adapters.prompts import PromptSpec
 from icm_jax.adapters.roi import RoiSpec
 from icm_jax.adapters.sfma import SfmaSpec
@@ -26,11 +27,8 @@ ADAPTERS: dict[str, type[Any]] = {
     "channel-selection": ChannelSelectionSpec,
     "roi": RoiSpec,
 }
-
-
-def adapter_name(spec: AdapterSpec) -> str:
-    """The table's name of a specification."""
-    return next(name for name, kind in ADAPTERS.items() if type(spec) is kind)
+# What adapter files may hold: those, and low-rank updates of any network's linear layers.
+STORED: dict[str, type[Any]] = {**ADAPTERS, "low-rank": LowRankSpec}
 
 
 def adapter_spec(values: Mapping[str, Any]) -> AdapterSpec:
@@ -43,9 +41,15 @@ def adapter_spec(values: Mapping[str, Any]) -> AdapterSpec:
     return spec
 
 
-def adapter_values(spec: AdapterSpec) -> dict[str, Any]:
-    """Inverse of `adapter_spec`."""
-    return plain_values.to_values(spec, adapter_name(spec))
+def stored_spec(values: Mapping[str, Any]) -> AdapterSpec | LowRankSpec:
+    """`adapter_spec` for adapter files, which may also hold a low-rank adapter of a network that is no codec."""
+    spec: AdapterSpec | LowRankSpec = plain_values.to_spec(values, STORED, "adapter")
+    return spec
+
+
+def adapter_values(spec: AdapterSpec | LowRankSpec) -> dict[str, Any]:
+    """Inverse of `adapter_spec` and `stored_spec`."""
+    return plain_values.to_values(spec, next(name for name, kind in STORED.items() if type(spec) is kind))
 
 
 def initial_variables(spec: AdapterSpec, base: TICSpec, key: Array) -> dict[str, Any]:

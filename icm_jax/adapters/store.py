@@ -10,22 +10,34 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import safetensors
 import safetensors.numpy
 
 from icm_jax import paths
-from icm_jax.adapters.registry import adapter_spec, adapter_values
+from icm_jax.adapters.low_rank import LowRankSpec
+from icm_jax.adapters.registry import adapter_values, stored_spec
 from icm_jax.bitstream.header import MAX_ID_BYTES
 from icm_jax.data.image_io import write_bytes
 from icm_jax.errors import IcmError
 from icm_jax.models.hooks import AdapterSpec
-from icm_jax.pretrained.store import StoredCodec
 
 FORMAT = 1
 RECORD = "icm_adapter"  # key of the record among the file's metadata
+
+
+class Base(Protocol):
+    """What an adapter is put on: a stored codec, or a backbone."""
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of its weights, hexadecimal."""
+
+    @property
+    def label(self) -> str:
+        """What messages call it."""
 
 
 @dataclass(frozen=True)
@@ -36,35 +48,46 @@ class StoredAdapter:
         name: what streams carry, at most 32 bytes.
         task: what it was trained for.
         variables: its Flax collections, "params" and perhaps "batch_stats".
-        base_hash, base_name: the codec it was trained on, and the only one it can be put on.
+        base_hash, base_name: what it was trained on, and the only thing it can be put on.
         metrics: how good it was found to be.
         hash: SHA-256 of specification, base and arrays, hexadecimal.
     """
 
     name: str
     task: str
-    spec: AdapterSpec
+    spec: AdapterSpec | LowRankSpec
     variables: Mapping[str, Any]
     base_hash: str
     base_name: str = ""
     metrics: Mapping[str, Any] = field(default_factory=dict)
     hash: str = ""
 
-    def refuse_other_base(self, base: StoredCodec) -> None:
+    @property
+    def codec_spec(self) -> AdapterSpec:
+        """`spec`, of an adapter that steers a codec.
+
+        Raises:
+            IcmError: it adapts the linear layers of a backbone.
+        """
+        if isinstance(self.spec, LowRankSpec):
+            raise IcmError(f"adapter {self.name} belongs to a backbone; bind it with adapters.low_rank.bind")
+        return self.spec
+
+    def refuse_other_base(self, base: Base) -> None:
         """Raises IcmError, with both hashes, unless the adapter was made for this base."""
         if self.base_hash != base.hash:
             raise IcmError(
                 f"adapter {self.name} was made for base {self.base_name} {self.base_hash[:16]}, this is "
-                f"{base.name} {base.hash[:16]}; load that base, or train the adapter on this one"
+                f"{base.label} {base.hash[:16]}; load that base, or train the adapter on this one"
             )
 
 
 def make_adapter(
     name: str,
     task: str,
-    spec: AdapterSpec,
+    spec: AdapterSpec | LowRankSpec,
     variables: Mapping[str, Any],
-    base: StoredCodec,
+    base: Base,
     metrics: Mapping[str, Any] | None = None,
 ) -> StoredAdapter:
     """An adapter for a base, with its hash; arrays become float32.
@@ -80,9 +103,7 @@ def make_adapter(
             raise IcmError(
                 f"parameter {path} of adapter {name} is not finite; train on or take an older checkpoint"
             )
-    made = StoredAdapter(
-        name, task, spec, paths.unflatten(arrays), base.hash, f"{base.name} q{base.quality}", metrics or {}
-    )
+    made = StoredAdapter(name, task, spec, paths.unflatten(arrays), base.hash, base.label, metrics or {})
     return dataclasses.replace(made, hash=_content_hash(spec, base.hash, arrays))
 
 
@@ -125,7 +146,7 @@ def load(path: str | Path) -> StoredAdapter:
     record = json.loads(metadata[RECORD])
     if record.get("format") != FORMAT:
         raise IcmError(f"{path}: format {record.get('format')}, this program reads {FORMAT}; update icm-jax")
-    spec = adapter_spec(record["adapter"])
+    spec = stored_spec(record["adapter"])
     found = _content_hash(spec, record["base_hash"], arrays)
     if found != record["hash"]:
         raise IcmError(
@@ -135,7 +156,7 @@ def load(path: str | Path) -> StoredAdapter:
     return StoredAdapter(spec=spec, variables=paths.unflatten(arrays), **known)
 
 
-def _content_hash(spec: AdapterSpec, base_hash: str, arrays: Mapping[str, np.ndarray]) -> str:
+def _content_hash(spec: AdapterSpec | LowRankSpec, base_hash: str, arrays: Mapping[str, np.ndarray]) -> str:
     """SHA-256 over what decides how a stream is written and read."""
     digest = hashlib.sha256(json.dumps([adapter_values(spec), base_hash], sort_keys=True).encode())
     for name in sorted(arrays):

@@ -21,6 +21,7 @@ from icm_jax.errors import IcmError
 from icm_jax.models import rate_family
 from icm_jax.models.latent_codec import Latents
 from icm_jax.models.registry import ModelSpec, build, model_spec
+from icm_jax.models.transplant import has_swin_stacks, transplant
 from icm_jax.models.widen import widen
 from icm_jax.pretrained import store
 from icm_jax.train.checkpoint import averaged_params
@@ -138,7 +139,11 @@ class _Codec:
         params = jax.jit(self.model.init)(key, image)["params"]
         rates = len(self.rate.lmbda)
         fresh = params if rates == 1 else rate_family.expand(params, rates)
-        return widen(self._trained(Path(self.run.init_from)), fresh) if self.run.init_from else fresh
+        if not self.run.init_from:
+            return fresh
+        trained = self._trained(Path(self.run.init_from))
+        new_stacks = has_swin_stacks(fresh) and not has_swin_stacks(trained)
+        return (transplant if new_stacks else widen)(trained, fresh)
 
     def _trained(self, source: Path) -> Any:
         """Parameters to start from: a codec folder's, or the averaged ones of another run."""

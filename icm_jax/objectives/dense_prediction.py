@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from icm_jax.adapters import store as adapter_store
 from icm_jax.data.scenes import SceneSource, scene_batches
 from icm_jax.errors import IcmError
 from icm_jax.models.dora_icm import model as dora_icm
@@ -155,10 +156,18 @@ class _DensePrediction:
         return self._judge(forward(params, batch["image"]), batch)
 
     def export(self, params: Params, facts: Mapping[str, Any], folder: Path) -> list[Path]:
-        """The codec of the task, where there is one, and the backbone beside it."""
+        """The backbone; beside it what was trained on it: the codec of the task, and the adapter alone."""
         facts = {**facts, **dataclasses.asdict(self.config), "scenes": dataclasses.asdict(self.data)}
         written = [folder / "backbone.safetensors"]
         stored.write_backbone(written[0], params["model"]["backbone"], facts)
+        if self.spec.rank:
+            base = stored.Backbone(stored.backbone_hash(params["model"]["backbone"]))
+            adapter = {"params": params["model"]["adapter"]}
+            layers = adapter_store.make_adapter(
+                self.run.name, self.config.task, self.spec.adapter(), adapter, base, {"training": facts}
+            )
+            written.append(folder / f"{self.run.name}.safetensors")
+            adapter_store.save(layers, written[-1])
         if self.spec.compress:
             made = stored.to_stored(
                 self.run.name, 1, self.config.lmbda, self.spec, params["model"], params["batch_stats"], facts

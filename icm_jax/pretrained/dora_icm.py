@@ -9,6 +9,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,14 @@ def backbone_hash(backbone: paths.Tree) -> str:
         digest.update(f"{path}:{array.shape}".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """What adapter files of a backbone are made for; see `adapters.store.Base`."""
+
+    hash: str
+    label: str = "backbone"
 
 
 def to_stored(

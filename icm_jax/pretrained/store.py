@@ -45,6 +45,11 @@ class StoredCodec:
     training: Mapping[str, Any] = field(default_factory=dict)
     exact: bool = False
 
+    @property
+    def label(self) -> str:
+        """Name and quality, as messages have them."""
+        return f"{self.name} q{self.quality}"
+
 
 def stored_dtype(path: str) -> type[np.generic]:
     """float16 halves the file. Not so for the prior of z, whose tables are cut from its far tails, and for
