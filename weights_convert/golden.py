@@ -39,6 +39,7 @@ from weights_convert.golden_recognizers import (
     check_vgg,
 )
 from weights_convert.golden_sfma import check_sfma, check_tic_sfma
+from weights_convert.golden_swin import check_swin
 from weights_convert.golden_tic import check_tic
 from weights_convert.golden_tic_original import check_tic_original
 from weights_convert.golden_transtic import check_transtic
@@ -84,6 +85,7 @@ KINDS: dict[str, Checker] = {
     "sfma": check_sfma,
     "tic_sfma": check_tic_sfma,
     "aio_recommended": check_all_in_one,
+    "timm_swin": check_swin,
     **METRIC_KINDS,
     **DORA_ICM_KINDS,
     **RECOGNIZER_KINDS,

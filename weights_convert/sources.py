@@ -13,6 +13,7 @@ from weights_convert.compressai import ZOO
 from weights_convert.keymap import ConversionError
 from weights_convert.network_map import NetworkMap, Shapes, StateDict, shapes_of
 from weights_convert.sfma import TIC_SFMA
+from weights_convert.swin import SWIN
 from weights_convert.tic_original import TIC_ORIGINAL
 from weights_convert.timm_eva02 import eva02_map
 from weights_convert.transtic import TIC_MAP
@@ -133,6 +134,9 @@ SOURCES: dict[str, Source] = {
         RECOGNISER,
         detectron2.RCNN_MAP,
         _recognizers("detectron2"),
+    ),
+    "swin": Source(
+        "Swin transformers of timm and of microsoft/Swin-Transformer", RECOGNISER, SWIN, _recognizers("swin")
     ),
     "edgenets": Source(
         "ESPNetv2 of sacmehta/EdgeNets", RECOGNISER, edgenets.ESPNET_V2, _recognizers("edgenets")

@@ -3,7 +3,8 @@
     x [b, h, w, c] -> (pad to whole windows) -> roll by -shift -> qkv -> windows -> attention -> back
 
 Where the map is a multiple of the window this is the Swin attention of the published codecs, its mask of -100
-included. Elsewhere the map is padded at the bottom and right and the padded tokens are hidden from every query.
+included. Elsewhere the map is padded at the bottom and right and the padded tokens are hidden from every query, or
+seen as timm's Swin sees them; see `WindowGrid`.
 """
 
 from typing import NamedTuple
@@ -46,11 +47,19 @@ def _axis_regions(size: int, padded: int, window: int, shift: int) -> np.ndarray
 
 def window_regions(h: int, w: int, window: int, shift: int) -> np.ndarray | None:
     """Region of every token, int [windows_h·windows_w, window²]; -1 marks padding. None when no mask is needed."""
-    padded_h, padded_w = (-(-size // window) * window for size in (h, w))
-    if shift == 0 and (padded_h, padded_w) == (h, w):
+    return _regions((h, w), window, (shift, shift))
+
+
+def _regions(sizes: tuple[int, int], window: int, shifts: tuple[int, int]) -> np.ndarray | None:
+    """See `window_regions`; each axis with a shift of its own."""
+    padded = tuple(-(-size // window) * window for size in sizes)
+    if not any(shifts) and padded == sizes:
         return None
-    rows = _axis_regions(h, padded_h, window, shift).reshape(-1, 1, window, 1)
-    cols = _axis_regions(w, padded_w, window, shift).reshape(1, -1, 1, window)
+    rows, cols = (
+        _axis_regions(size, total, window, shift)
+        for size, total, shift in zip(sizes, padded, shifts, strict=True)
+    )
+    rows, cols = rows.reshape(-1, 1, window, 1), cols.reshape(1, -1, 1, window)
     regions = np.where((rows < 0) | (cols < 0), -1, rows * 3 + cols)
     return regions.reshape(-1, window * window)
 
@@ -82,6 +91,10 @@ class WindowGrid(NamedTuple):
     """How a map is cut into windows: padded to whole ones at the bottom and right, then rolled by -shift.
 
     With `shift_mask` off, tokens that only the roll made neighbours see each other.
+
+    With `visible_padding` the map is rolled before it is padded and its zeros are tokens like others, as in timm's
+    Swin. There a window is never larger than the map: along an axis that one window covers nothing is rolled, and
+    what that window has beyond the map is hidden.
     """
 
     height: int
@@ -89,11 +102,24 @@ class WindowGrid(NamedTuple):
     window: int
     shift: int
     shift_mask: bool = True
+    visible_padding: bool = False
+
+    @property
+    def shifts(self) -> tuple[int, int]:
+        """Of rows and columns."""
+        rows, cols = (
+            0 if self.visible_padding and size <= self.window else self.shift
+            for size in (self.height, self.width)
+        )
+        return rows, cols
 
     def rolled(self, x: Float[Array, "b h w c"]) -> Float[Array, "b hp wp c"]:
         """The padded, rolled map."""
-        x = jnp.pad(x, ((0, 0), (0, -self.height % self.window), (0, -self.width % self.window), (0, 0)))
-        return jnp.roll(x, (-self.shift, -self.shift), axis=(1, 2)) if self.shift else x
+        below, right = -self.height % self.window, -self.width % self.window
+        padding = ((0, 0), (0, below), (0, right), (0, 0))
+        if self.visible_padding:
+            return jnp.pad(self._roll(x, -1), padding)
+        return self._roll(jnp.pad(x, padding), -1)
 
     def windows(self, x: Float[Array, "b h w c"]) -> Float[Array, "b n t c"]:
         """The map in windows."""
@@ -103,15 +129,24 @@ class WindowGrid(NamedTuple):
         """The map whose windows these are: undoes `windows`."""
         rows, cols = (-(-size // self.window) * self.window for size in (self.height, self.width))
         x = from_windows(windows, rows, cols, self.window)
-        x = jnp.roll(x, (self.shift, self.shift), axis=(1, 2)) if self.shift else x
-        return x[:, : self.height, : self.width]
+        if self.visible_padding:
+            return self._roll(x[:, : self.height, : self.width], 1)
+        return self._roll(x, 1)[:, : self.height, : self.width]
 
     def regions(self) -> np.ndarray | None:
         """See `window_regions`; without a shift mask all real tokens are in one region."""
-        regions = window_regions(self.height, self.width, self.window, self.shift)
+        height, width = (
+            -(-size // self.window) * self.window if self.visible_padding and size > self.window else size
+            for size in (self.height, self.width)
+        )
+        regions = _regions((height, width), self.window, self.shifts)
         if regions is None or self.shift_mask:
             return regions
         return None if regions.min() >= 0 else np.minimum(regions, 0)
+
+    def _roll(self, x: Float[Array, "b h w c"], direction: int) -> Float[Array, "b h w c"]:
+        rows, cols = self.shifts
+        return jnp.roll(x, (direction * rows, direction * cols), axis=(1, 2)) if rows or cols else x
 
 
 class WindowAttention(nn.Module):
@@ -122,6 +157,7 @@ class WindowAttention(nn.Module):
     window: int
     shift: int
     shift_mask: bool = True
+    visible_padding: bool = False
 
     def setup(self) -> None:
         self.qkv = Dense(3 * self.features)
@@ -134,17 +170,19 @@ class WindowAttention(nn.Module):
         return self.relative_position_bias[relative_position_index(self.window)].transpose(2, 0, 1)
 
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-        grid = WindowGrid(x.shape[1], x.shape[2], self.window, self.shift, self.shift_mask)
-        q, k, v = self._project(x, grid)
-        regions = grid.regions()
-        mask = None if regions is None else attention_mask(regions, regions)
-        return self._attend(self._image_logits(q, k), mask, v, grid)
+        grid = self._grid(x)
+        return grid.joined(self.proj(self._gathered(x, grid)))
+
+    def gathered(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+        """What all heads gather, before the output projection `proj`."""
+        grid = self._grid(x)
+        return grid.joined(self._gathered(x, grid))
 
     def with_prompts(
         self, x: Float[Array, "b h w c"], prompts: Prompts
     ) -> tuple[Float[Array, "b h w c"], Float[Array, "b hp wp c"] | None]:
         """Attention of image tokens to prompts and image tokens; and of the prompts if they are updated."""
-        grid = WindowGrid(x.shape[1], x.shape[2], self.window, self.shift, self.shift_mask)
+        grid = self._grid(x)
         q, k, v = self._project(x, grid)
         prompt_grid = self._prompt_grid(prompts, grid)
         if prompt_grid is None:  # shared by all windows: projected once, then repeated
@@ -161,6 +199,17 @@ class WindowAttention(nn.Module):
         if not prompts.updated or prompt_grid is None:
             return out, None
         return out, self._attend(self._logits(prompt_q, keys), masks.of_prompts, values, prompt_grid)
+
+    def _grid(self, x: Float[Array, "b h w c"]) -> WindowGrid:
+        return WindowGrid(
+            x.shape[1], x.shape[2], self.window, self.shift, self.shift_mask, self.visible_padding
+        )
+
+    def _gathered(self, x: Float[Array, "b h w c"], grid: WindowGrid) -> Float[Array, "b n t c"]:
+        q, k, v = self._project(x, grid)
+        regions = grid.regions()
+        mask = None if regions is None else attention_mask(regions, regions)
+        return self._gather(self._image_logits(q, k), mask, v, grid)
 
     def _project(self, x: Float[Array, "b h w c"], grid: WindowGrid) -> tuple[Array, Array, Array]:
         """Queries, keys and values of a map, each [windows, heads, tokens, dim]."""
@@ -191,14 +240,20 @@ class WindowAttention(nn.Module):
     def _attend(
         self, logits: Float[Array, "bn h q k"], mask: Array | None, values: Array, grid: WindowGrid
     ) -> Float[Array, "b h w c"]:
-        """Softmax over the keys, weighted values, heads put together, output projection, back to a map."""
+        """`_gather`, output projection, back to a map."""
+        return grid.joined(self.proj(self._gather(logits, mask, values, grid)))
+
+    def _gather(
+        self, logits: Float[Array, "bn h q k"], mask: Array | None, values: Array, grid: WindowGrid
+    ) -> Float[Array, "b n t c"]:
+        """Softmax over the keys, weighted values, heads put together."""
         if mask is not None:
             n = len(mask)
             masked = logits.reshape(-1, n, *logits.shape[1:]) + mask[:, None].astype(logits.dtype)
             logits = masked.reshape(logits.shape)
         out = softmax_dot(logits, values).transpose(0, 2, 1, 3)
         windows = -(-grid.height // grid.window) * -(-grid.width // grid.window)
-        return grid.joined(self.proj(out.reshape(-1, windows, out.shape[1], self.features)))
+        return out.reshape(-1, windows, out.shape[1], self.features)
 
     def _prompt_grid(self, prompts: Prompts, grid: WindowGrid) -> WindowGrid | None:
         """How a prompt map is cut so that its windows lie under those of the image; None for shared prompts."""

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from flax import linen as nn
 
 from icm_jax.errors import IcmError
-from icm_jax.recognizers import espnet_v2, mobilenet_v2, resnet, u2netp, vgg
+from icm_jax.recognizers import espnet_v2, mobilenet_v2, resnet, swin, u2netp, vgg
 from icm_jax.recognizers.detection.inference import PREPROCESSING_DETECTRON2, PREPROCESSING_TORCHVISION
 from icm_jax.recognizers.detection.rcnn import RCNN
 from icm_jax.recognizers.detection.spec import RESNET50_TORCHVISION, TORCHVISION, DetectorSpec
@@ -87,6 +87,16 @@ RECOGNIZERS: dict[str, Entry] = {
         "mobilenet_v2-b0353104.pth",
         TORCH_HOME,
         TORCHVISION_CODE,
+    ),
+    "swin-t": Entry(
+        swin.Swin(),
+        swin.PREPROCESSING,
+        ("layer0", "layer1", "layer2", "layer3"),
+        "logits",
+        "swin",
+        "swin_tiny_patch4_window7_224.pth",
+        "https://github.com/SwinTransformer/storage/releases/tag/v1.0.0",
+        "MIT code, weights trained on ImageNet",
     ),
     "espnet-v2": Entry(
         espnet_v2.ESPNetV2(),

@@ -1,0 +1,127 @@
+"""Swin transformers as timm and Microsoft's repository name them, of any size.
+
+They differ in where a merging of patches belongs (timm: to the stage after it, Microsoft: before it) and in the
+classifier's name. The rules speak Microsoft's names; timm's become these first.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from icm_jax.recognizers.swin import Swin, SwinSpec
+from weights_convert.keymap import CONV, DENSE, ConversionError, Rule
+from weights_convert.network_map import PARALLEL, NetworkMap, Shapes, StateDict
+from weights_convert.torchvision import count, expected_params, shape
+from weights_convert.transtic import window_of_table
+
+BLOCK, OURS = r"layers\.(\d+)\.blocks\.(\d+)\.", r"layer\1_block\2/"
+LINEAR = ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")
+
+RULES = (
+    Rule(r"patch_embed\.proj\.weight", "patch_embed/kernel", CONV),
+    Rule(r"patch_embed\.proj\.bias", "patch_embed/bias"),
+    Rule(r"patch_embed\.norm\.weight", "patch_norm/scale"),
+    Rule(r"patch_embed\.norm\.bias", "patch_norm/bias"),
+    Rule(BLOCK + r"(norm[12])\.weight", OURS + r"\3/scale"),
+    Rule(BLOCK + r"(norm[12])\.bias", OURS + r"\3/bias"),
+    Rule(BLOCK + r"attn\.relative_position_bias_table", OURS + "attn/relative_position_bias"),
+    Rule(BLOCK + r"attn\.(qkv|proj)\.weight", OURS + r"attn/\3/kernel", DENSE),
+    Rule(BLOCK + r"attn\.(qkv|proj)\.bias", OURS + r"attn/\3/bias"),
+    Rule(BLOCK + r"mlp\.(fc[12])\.weight", OURS + r"mlp/\3/kernel", DENSE),
+    Rule(BLOCK + r"mlp\.(fc[12])\.bias", OURS + r"mlp/\3/bias"),
+    Rule(r"layers\.(\d+)\.downsample\.norm\.weight", r"merge\1/norm/scale"),
+    Rule(r"layers\.(\d+)\.downsample\.norm\.bias", r"merge\1/norm/bias"),
+    Rule(r"layers\.(\d+)\.downsample\.reduction\.weight", r"merge\1/reduction/kernel", DENSE),
+    Rule(r"norm\.weight", "norm/scale"),
+    Rule(r"norm\.bias", "norm/bias"),
+    Rule(r"head\.weight", "classifier/kernel", DENSE),
+    Rule(r"head\.bias", "classifier/bias"),
+    Rule(BLOCK + r"attn\.relative_position_index", None, reason="derived from the window"),
+    Rule(BLOCK + r"attn_mask", None, reason="derived from the size of the image"),
+)
+
+
+def microsoft_names(published: Iterable[str]) -> dict[str, str]:
+    """{published name: Microsoft's name for it}; its own names stay."""
+    plain = {name: re.sub(r"^head\.fc\.", "head.", name.removeprefix(PARALLEL)) for name in published}
+    merging = re.compile(r"layers\.(\d+)\.downsample\.(.+)")
+    stages = [int(match[1]) for name in plain.values() if (match := merging.match(name))]
+    if not stages or min(stages) == 0:
+        return plain
+    return {
+        name: f"layers.{int(match[1]) - 1}.downsample.{match[2]}" if (match := merging.match(own)) else own
+        for name, own in plain.items()
+    }
+
+
+def swin_from_state_dict(state_dict: StateDict) -> tuple[Swin, dict[str, Any]]:
+    """A Swin transformer of any sizes, with or without final norm and classifier, and its parameters.
+
+    Raises:
+        ConversionError: the arrays are not those of one, or its windows are not square.
+    """
+    return SWIN.convert(state_dict)
+
+
+def swin_spec(shapes: Shapes) -> SwinSpec:
+    """The Swin transformer that has these shapes, by Microsoft's names.
+
+    Raises:
+        ConversionError: a name that every one has is missing, or windows are not square.
+    """
+    width, _, _, patch = shape(shapes, "patch_embed.proj.weight")
+    stages = range(count(shapes, "layers.{}.blocks.0.norm1.weight"))
+    tables = [shape(shapes, f"layers.{i}.blocks.0.attn.relative_position_bias_table") for i in stages]
+    return SwinSpec(
+        patch=patch,
+        width=width,
+        depths=tuple(count(shapes, f"layers.{i}.blocks.{{}}.norm1.weight") for i in stages),
+        heads=tuple(heads for _, heads in tables),
+        windows=tuple(_window(rows) for rows, _ in tables),
+        mlp_ratio=shape(shapes, "layers.0.blocks.0.mlp.fc1.weight")[0] // width,
+        norm="norm.weight" in shapes,
+        classes=shapes.get("head.weight", (0,))[0],
+    )
+
+
+def published_names(spec: SwinSpec) -> list[str]:
+    """Microsoft's names of all arrays that the network uses."""
+    layers = [f"layers.{i}.blocks.{j}." for i, depth in enumerate(spec.depths) for j in range(depth)]
+    names = [f"patch_embed.{part}" for part in ("proj", "norm")]
+    names += [layer + part for layer in layers for part in ("norm1", "norm2", *LINEAR)]
+    names += [f"layers.{i}.downsample.norm" for i in range(len(spec.depths) - 1)]
+    names += ["norm"] * spec.norm + ["head"] * (spec.classes > 0)
+    return [
+        *(f"{name}.{part}" for name in names for part in ("weight", "bias")),
+        *(f"{layer}attn.relative_position_bias_table" for layer in layers),
+        *(f"layers.{i}.downsample.reduction.weight" for i in range(len(spec.depths) - 1)),
+    ]
+
+
+def _window(rows: int) -> int:
+    window = window_of_table(rows)
+    if (2 * window - 1) ** 2 != rows:
+        raise ConversionError(
+            f"a table of {rows} relative positions is of windows that are not square; only (2·window - 1)² can be read"
+        )
+    return window
+
+
+def _prepare(state_dict: StateDict) -> dict[str, np.ndarray]:
+    names = microsoft_names(state_dict)
+    return {names[published]: array for published, array in state_dict.items()}
+
+
+def _restore(arrays: StateDict, published: Shapes) -> dict[str, np.ndarray]:
+    return {name: arrays[own] for name, own in microsoft_names(published).items() if own in arrays}
+
+
+SWIN = NetworkMap(
+    infer=lambda shapes: Swin(swin_spec(shapes)),
+    rules=lambda network: RULES,
+    expected=lambda network: expected_params(network, 8 * network.spec.patch),
+    prepare=_prepare,
+    restore=_restore,
+)
