@@ -32,21 +32,30 @@ def read_image(path: str | Path, convert_16bit: bool = False) -> np.ndarray:
         raise IcmError(
             f"{path}: can not be read ({error.strerror}); check the path and its permissions"
         ) from None
+    return decode_image(data, path, convert_16bit)
+
+
+def decode_image(data: bytes, name: str | Path, convert_16bit: bool = False) -> np.ndarray:
+    """Decodes the bytes of an image file to uint8 [h, w, 3]; `name` is what errors call it.
+
+    Raises:
+        IcmError: as `read_image`.
+    """
     try:
         with Image.open(io.BytesIO(data)) as image:
             image.load()
-            return _to_rgb(image, path, convert_16bit)
+            return _to_rgb(image, name, convert_16bit)
     except UnidentifiedImageError:
-        raise IcmError(f"{path}: not an image this program reads; use {', '.join(EXTENSIONS)}") from None
+        raise IcmError(f"{name}: not an image this program reads; use {', '.join(EXTENSIONS)}") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise IcmError(f"{path}: damaged or truncated image ({error}); replace the file") from None
+        raise IcmError(f"{name}: damaged or truncated image ({error}); replace the file") from None
 
 
-def _to_rgb(image: Image.Image, path: Path, convert_16bit: bool) -> np.ndarray:
+def _to_rgb(image: Image.Image, name: str | Path, convert_16bit: bool) -> np.ndarray:
     if image.mode in DEEP_MODES:
         if not convert_16bit:
             raise IcmError(
-                f"{path}: 16-bit image ({image.mode}); pass --convert-16bit to reduce it to 8 bits"
+                f"{name}: 16-bit image ({image.mode}); pass --convert-16bit to reduce it to 8 bits"
             )
         samples = np.asarray(image, np.float64)
         image = Image.fromarray(np.clip(np.round(samples / 257.0), 0, 255).astype(np.uint8))

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from icm_jax.errors import IcmError
+from icm_jax.metrics.meter import IGNORE
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,25 @@ def read_png(file: Path) -> np.ndarray:
         if image.mode not in ("L", "P", "RGB"):
             raise IcmError(f"label has mode {image.mode}, expected 8-bit grey, palette or RGB; convert it")
         return np.asarray(image)
+
+
+def read_class_map(classes: int, file: Path) -> np.ndarray:
+    """Class numbers [h, w] below `classes`, or 255."""
+    label = read_png(file)
+    if label.ndim != 2:
+        raise IcmError("label is in colour, expected class numbers as grey or palette values; convert it")
+    return in_range(label, classes)
+
+
+def in_range(label: np.ndarray, classes: int) -> np.ndarray:
+    """The map itself; raises IcmError for a class number that is none."""
+    wrong = label[(label >= classes) & (label != IGNORE)]
+    if wrong.size:
+        raise IcmError(
+            f"label has class {wrong[0]}, the limits are 0 to {classes - 1}, and {IGNORE} for what does not count; "
+            "map the classes to these"
+        )
+    return label
 
 
 def read_array(file: Path) -> np.ndarray:

@@ -8,12 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from icm_jax.errors import IcmError
 from icm_jax.metrics import Segmentation
-from icm_jax.metrics.meter import IGNORE
 from icm_jax.metrics.metric import Metric
 from icm_jax.tasks.dense_answers import dense_answers
-from icm_jax.tasks.labels import LabelFolder, read_png
+from icm_jax.tasks.labels import LabelFolder, read_class_map
 from icm_jax.tasks.task import Counters, Labels, Task
 
 VOC_CLASSES, NYUD_CLASSES = 21, 40
@@ -46,20 +44,7 @@ def class_map(logits: np.ndarray) -> np.ndarray:
 
 def open_class_maps(classes: int, folder: Path) -> LabelFolder:
     """PNG files of class numbers."""
-    return LabelFolder(folder, (".png",), partial(_read_classes, classes))
-
-
-def _read_classes(classes: int, file: Path) -> np.ndarray:
-    label = read_png(file)
-    if label.ndim != 2:
-        raise IcmError("label is in colour, expected class numbers as grey or palette values; convert it")
-    wrong = label[(label >= classes) & (label != IGNORE)]
-    if wrong.size:
-        raise IcmError(
-            f"label has class {wrong[0]}, the limits are 0 to {classes - 1}, and {IGNORE} for what does not count; "
-            "map the classes to these"
-        )
-    return label
+    return LabelFolder(folder, (".png",), partial(read_class_map, classes))
 
 
 def _empty(classes: int) -> Counters:

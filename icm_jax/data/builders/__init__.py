@@ -1,0 +1,1 @@
+"""TFDS builders without TensorFlow, one file a data set; `registry` lists them."""
