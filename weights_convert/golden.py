@@ -31,6 +31,7 @@ from weights_convert.golden_metrics import (
     check_semseg,
     check_topk,
 )
+from weights_convert.golden_mtlora import check_mtlora
 from weights_convert.golden_recognizers import (
     check_espnet_v2,
     check_mobilenet_v2,
@@ -86,6 +87,7 @@ KINDS: dict[str, Checker] = {
     "tic_sfma": check_tic_sfma,
     "aio_recommended": check_all_in_one,
     "timm_swin": check_swin,
+    "mtlora": check_mtlora,
     **METRIC_KINDS,
     **DORA_ICM_KINDS,
     **RECOGNIZER_KINDS,

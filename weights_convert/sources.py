@@ -11,6 +11,7 @@ from icm_jax.recognizers.registry import RECOGNIZERS
 from weights_convert import detectron2, edgenets, torchvision, torchvision_detection, u2net
 from weights_convert.compressai import ZOO
 from weights_convert.keymap import ConversionError
+from weights_convert.mtlora import MTLORA
 from weights_convert.network_map import NetworkMap, Shapes, StateDict, shapes_of
 from weights_convert.sfma import TIC_SFMA
 from weights_convert.swin import SWIN
@@ -138,6 +139,7 @@ SOURCES: dict[str, Source] = {
     "swin": Source(
         "Swin transformers of timm and of microsoft/Swin-Transformer", RECOGNISER, SWIN, _recognizers("swin")
     ),
+    "mtlora": Source("MTLoRA of scale-lab/MTLoRA", RECOGNISER, MTLORA, _recognizers("mtlora")),
     "edgenets": Source(
         "ESPNetv2 of sacmehta/EdgeNets", RECOGNISER, edgenets.ESPNET_V2, _recognizers("edgenets")
     ),

@@ -80,7 +80,7 @@ class LowRank:
         """x times the adapted kernel, which itself is never formed. `key`: for dropout, else None."""
         weights = kernel.astype(x.dtype)
         seen = x if key is None else _dropped(x, self.dropout, key)
-        y, update = matmul(x, weights), self.scale * self._update(seen)
+        y, update = matmul(x, weights), self.update(seen)
         if self.m is None:
             return y + update
         norm = jax.lax.stop_gradient(column_norms(kernel, self.a, self.b, self.scale))
@@ -90,12 +90,13 @@ class LowRank:
         # The base sees all inputs, but the change of its magnitude only those the update sees, as in peft.
         return y + (factor - 1) * matmul(seen, weights) + factor * update
 
-    def _update(self, x: Array) -> Array:
+    def update(self, x: Float[Array, "b ... c"]) -> Float[Array, "b ... d"]:
+        """s · (x A) B."""
         a, b = self.a.astype(x.dtype), self.b.astype(x.dtype)
         if a.ndim == 2:
-            return matmul(matmul(x, a), b)
+            return self.scale * matmul(matmul(x, a), b)
         tokens = x.reshape(len(x), -1, x.shape[-1])
-        return ((tokens @ a) @ b).reshape(*x.shape[:-1], b.shape[-1])
+        return self.scale * ((tokens @ a) @ b).reshape(*x.shape[:-1], b.shape[-1])
 
 
 def column_norms(

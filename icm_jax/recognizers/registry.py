@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from flax import linen as nn
 
 from icm_jax.errors import IcmError
-from icm_jax.recognizers import espnet_v2, mobilenet_v2, resnet, swin, u2netp, vgg
+from icm_jax.recognizers import espnet_v2, mobilenet_v2, mtlora, resnet, swin, u2netp, vgg
 from icm_jax.recognizers.detection.inference import PREPROCESSING_DETECTRON2, PREPROCESSING_TORCHVISION
 from icm_jax.recognizers.detection.rcnn import RCNN
 from icm_jax.recognizers.detection.spec import RESNET50_TORCHVISION, TORCHVISION, DetectorSpec
@@ -117,6 +117,16 @@ RECOGNIZERS: dict[str, Entry] = {
         "u2netp.pth",
         "https://github.com/xuebinqin/U-2-Net",
         "Apache-2.0",
+    ),
+    "mtlora": Entry(
+        mtlora.MTLoRA(mtlora.MTLoRASpec(size_mode="resize448")),
+        mtlora.PREPROCESSING,
+        ("stage0", "stage1", "stage2", "stage3"),
+        "semseg",
+        "mtlora",
+        "mtlora_tiny_448_r64_scale4_pertask.pth",
+        "https://github.com/scale-lab/MTLoRA",
+        "MIT code, trained on PASCAL-Context",
     ),
     "faster-rcnn": Entry(
         RCNN(),
