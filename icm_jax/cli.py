@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from icm_jax import __version__
+from icm_jax.data.commands import add_commands as add_data_commands
 from icm_jax.errors import IcmError
 from icm_jax.evaluate.commands import add_commands
 from weights_convert.commands import add_commands as add_convert_commands
@@ -124,6 +125,7 @@ def _parser() -> argparse.ArgumentParser:
 
     add_commands(functools.partial(_command, commands))
     add_convert_commands(functools.partial(_command, commands))
+    add_data_commands(functools.partial(_command, commands))
 
     runs = _command(commands, "runs", _runs, "training runs side by side", "icm runs runs/* --plot runs.png")
     runs.add_argument("workdirs", nargs="+", metavar="WORKDIR", type=Path, help="workdirs of trainings")

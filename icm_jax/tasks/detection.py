@@ -4,7 +4,6 @@ Labels are an annotation file in COCO's format; images are found by `file_name`.
 """
 
 import dataclasses
-import importlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +11,8 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 
+from icm_jax.data.run_lengths import encode_mask
 from icm_jax.errors import IcmError
 from icm_jax.metrics import CocoDetections
 from icm_jax.metrics.coco import IouType
@@ -99,23 +98,12 @@ def in_coco_format(found: Instances, with_masks: bool) -> list[dict[str, Any]]:
         zip(found.boxes.tolist(), found.scores.tolist(), found.categories.tolist(), strict=True)
     ):
         shape = (
-            {"segmentation": _run_lengths(found.masks[i])}
+            {"segmentation": encode_mask(found.masks[i])}
             if with_masks and found.masks is not None
             else {"bbox": [box[0], box[1], box[2] - box[0], box[3] - box[1]]}
         )
         entries.append({"category_id": category, "score": score, **shape})
     return entries
-
-
-def _run_lengths(mask: np.ndarray) -> dict[str, Any]:
-    try:
-        coding = importlib.import_module("pycocotools.mask")
-    except ImportError as error:
-        raise IcmError(
-            "masks need pycocotools, which is not installed; pip install 'icm-jax[eval]'"
-        ) from error
-    encoded = coding.encode(np.asfortranarray(mask.astype(np.uint8)))
-    return {"size": list(encoded["size"]), "counts": encoded["counts"].decode()}
 
 
 def _empty() -> Counters:

@@ -150,13 +150,78 @@ def photos(root: Path, count: int = 5) -> list[np.ndarray]:
     return [save(root / f"kodim{i + 1:02}.png", picture(i)) for i in range(count)]
 
 
+def coco(root: Path, splits: tuple[str, ...] = ("train2017", "val2017")) -> dict[str, dict]:
+    """COCO with a polygon, a crowd as run lengths and a photo without anything; returns the annotation files."""
+    (root / "annotations").mkdir(parents=True, exist_ok=True)
+    categories = [{"id": i, "name": name} for i, name in ((1, "person"), (18, "dog"), (90, "toothbrush"))]
+    written = {}
+    for number, split in enumerate(splits):
+        images, annotations = [], []
+        for i in range(3):
+            index = 100 * number + i + 1
+            name = f"{index:012}.jpg"
+            save(root / split / name, picture(index))
+            images.append({"id": index, "file_name": name, "height": HEIGHT, "width": WIDTH})
+            annotations += _coco_annotations(index) if i < 2 else []
+        written[split] = {"images": images, "annotations": annotations, "categories": categories}
+        (root / "annotations" / f"instances_{split}.json").write_text(json.dumps(written[split]))
+    return written
+
+
+def _coco_annotations(index: int) -> list[dict]:
+    polygon = [4.5, 3.25, 20.0, 3.25, 20.0, 15.5, 4.5, 15.5]
+    thing = {"category_id": 90, "bbox": [4.5, 3.25, 15.5, 12.25], "area": 189.87, "iscrowd": 0}
+    crowd = {"category_id": 1, "bbox": [0.0, 0.0, 5.0, 24.0], "area": 120.0, "iscrowd": 1}
+    runs = {"size": [HEIGHT, WIDTH], "counts": [0, 5 * HEIGHT, (WIDTH - 5) * HEIGHT]}
+    return [
+        {"id": 10 * index, "image_id": index, **thing, "segmentation": [polygon]},
+        {"id": 10 * index + 1, "image_id": index, **crowd, "segmentation": runs},
+    ]
+
+
+def openimages(root: Path) -> list[str]:
+    """Both tests of Open Images, with two photos; returns their ids."""
+    ids = ["00146ba1e50ed8d8", "0032257bf3cd56d0"]
+    for i, key in enumerate(ids):
+        save(root / "images" / f"{key}.jpg", picture(i))
+    mask = np.zeros((HEIGHT * 2, WIDTH * 2), np.uint8)
+    mask[10:20, 12:40] = 255
+    save(root / "masks" / f"{ids[0]}_a.png", mask)
+    boxes = "ImageID,LabelName,XMin,XMax,YMin,YMax,IsGroupOf\n"
+    boxes += f"{ids[0]},person,0.7983871,0.90645164,0.25,1.0,0\n{ids[0]},cell_phone,0.0,0.5,0.0,0.75,1\n"
+    labels = "ImageID,LabelName,Confidence\n" + f"{ids[0]},person,1\n{ids[1]},person,0\n"
+    masks = "MaskPath,ImageID,LabelName,BoxID,BoxXMin,BoxXMax,BoxYMin,BoxYMax,PredictedIoU,Clicks\n"
+    masks += f"{ids[0]}_a.png,{ids[0]},person,a,0.1875,0.625,0.2,0.4,0.9,\n"
+    tables = {"detection_validation_5k_bbox": boxes, "segmentation_validation_bbox_5k": boxes}
+    tables |= {f"{test}_validation_labels_5k": labels for test in ("detection", "segmentation")}
+    tables["segmentation_validation_masks_5k"] = masks
+    for name, table in tables.items():
+        (root / f"{name}.csv").write_text(table)
+    for test in ("detection", "segmentation"):
+        (root / f"{test}_validation_input_5k.lst").write_text("".join(f"{key}.jpg\n" for key in ids))
+    return ids
+
+
+def imagenet(root: Path) -> None:
+    """Three classes; the last photo of `val` is grey."""
+    for split, count in (("train", 2), ("val", 1)):
+        for number, name in enumerate(("n01440764", "n01443537", "n15075141")):
+            for i in range(count):
+                image = picture(10 * number + i)
+                grey = split == "val" and number == 2
+                save(root / split / name / f"{name}_{i}.JPEG", image[..., 0] if grey else image)
+
+
 def main(folder: Path) -> None:
     """Writes all of them."""
     for archive in ("mti_net", "invpt", "astmt"):
         nyud(folder / f"nyud_{archive}", archive)
     pascal(folder / "pascal_mt")
+    coco(folder / "coco")
+    openimages(folder / "openimages")
+    imagenet(folder / "imagenet")
     photos(folder / "kodak")
-    print(json.dumps(sorted(path.name for path in folder.iterdir())))
+    print("\n".join(sorted(str(path) for path in folder.iterdir())))
 
 
 if __name__ == "__main__":

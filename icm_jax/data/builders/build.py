@@ -38,13 +38,13 @@ def build(
     if not manual_dir.is_dir() or not any(manual_dir.iterdir()):
         layout = builder_class.MANUAL_DOWNLOAD_INSTRUCTIONS
         raise IcmError(f"{manual_dir}: no such folder, or empty; it has to hold {layout} (see docs/data.md)")
-    config = builder_class.find_config(manual_dir)
-    if wanted and builder_class.BUILDER_CONFIGS and wanted != config:
+    fitting = builder_class.find_configs(manual_dir)
+    if wanted and builder_class.BUILDER_CONFIGS and wanted not in fitting:
         raise IcmError(
-            f"{manual_dir}: is the archive of the other variant: {config}, not {wanted}; "
-            f"extract that of {wanted} there, or build {name}/{config}"
+            f"{manual_dir}: holds another variant, {' and '.join(fitting)}, not {wanted}; "
+            f"extract the archive of {wanted} there, or build {name}/{fitting[0]}"
         )
-    chosen = _config(builder_class, wanted or config)
+    chosen = _config(builder_class, wanted or next(iter(fitting), ""))
     with _quiet():
         builder = builder_class(data_dir=data_dir, config=chosen, as_is=as_is, jobs=jobs)
     folder = Path(builder.data_path)
@@ -75,7 +75,7 @@ def _quiet() -> Iterator[None]:
         logging.set_verbosity(verbosity)
 
 
-def _config(builder_class: type[ShardedBuilder], name: str | None) -> tfds.core.BuilderConfig | None:
+def _config(builder_class: type[ShardedBuilder], name: str) -> tfds.core.BuilderConfig | None:
     """The configuration of a name: one the builder knows, or a new one, of a folder of the user's own."""
     if not name:
         return None

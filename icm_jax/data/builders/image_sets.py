@@ -67,8 +67,8 @@ class ImageFolder(PhotoBuilder):
     MANUAL_DOWNLOAD_INSTRUCTIONS = "photos; or train/, test/ … of photos"
 
     @classmethod
-    def find_config(cls, root: Path) -> str:
-        return re.sub(r"[^\w.-]", "_", root.resolve().name) or "photos"
+    def find_configs(cls, root: Path) -> tuple[str, ...]:
+        return (re.sub(r"[^\w.-]", "_", root.resolve().name) or "photos",)
 
     def sources(self, root: Path) -> dict[str, list[Source]]:
         folders = sorted(path for path in root.iterdir() if path.is_dir())

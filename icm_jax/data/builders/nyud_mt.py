@@ -101,12 +101,16 @@ class NyudMt(ShardedBuilder):
     BUILDER_CONFIGS: ClassVar = [tfds.core.BuilderConfig(name=name) for name in ARCHIVES]
 
     @classmethod
-    def find_config(cls, root: Path) -> str:
+    def find_configs(cls, root: Path) -> tuple[str, ...]:
         root = find_root(root, ROOTS, "gt_sets/train.txt")
         example = read_ids(root / "gt_sets" / "train.txt")[0]
-        for name, archive in ARCHIVES.items():
-            if all(_find(root, folder, example, extensions) for folder, extensions in _folders(archive)):
-                return name
+        fitting = tuple(
+            name
+            for name, archive in ARCHIVES.items()
+            if all(_find(root, folder, example, extensions) for folder, extensions in _folders(archive))
+        )
+        if fitting:
+            return fitting
         known = "; ".join(
             f"{name}: {', '.join(f'{f}/ID{e[0]}' for f, e in _folders(a))}" for name, a in ARCHIVES.items()
         )

@@ -1,7 +1,10 @@
 """The data sets that can be built. Needs TFDS; what does not, does not import this."""
 
+from icm_jax.data.builders.coco_instances import CocoInstances
 from icm_jax.data.builders.image_sets import Flickr2w, ImageFolder, Kodak
+from icm_jax.data.builders.imagenet import Imagenet
 from icm_jax.data.builders.nyud_mt import NyudMt
+from icm_jax.data.builders.openimages_vcm import OpenimagesVcm
 from icm_jax.data.builders.pascal_mt import PascalMt
 from icm_jax.data.builders.sharded import ShardedBuilder
 from icm_jax.errors import IcmError
@@ -9,6 +12,9 @@ from icm_jax.errors import IcmError
 BUILDERS: dict[str, type[ShardedBuilder]] = {
     "nyud_mt": NyudMt,
     "pascal_mt": PascalMt,
+    "coco_instances": CocoInstances,
+    "openimages_vcm": OpenimagesVcm,
+    "imagenet": Imagenet,
     "kodak": Kodak,
     "flickr2w": Flickr2w,
     "image_folder": ImageFolder,

@@ -61,13 +61,13 @@ class ShardedBuilder(dataset_builder.FileReaderBuilder, skip_registration=True):
         super().__init__(**{"file_format": "array_record", **arguments})
 
     @classmethod
-    def find_config(cls, root: Path) -> str | None:
-        """The configuration that a manual folder fits; None where a builder has but one.
+    def find_configs(cls, root: Path) -> tuple[str, ...]:
+        """The configurations that a manual folder fits, the usual one first; none where a builder has none.
 
         Raises:
-            IcmError: it fits none.
+            IcmError: it has some, and the folder fits none.
         """
-        return None
+        return ()
 
     @abc.abstractmethod
     def sources(self, root: Path) -> dict[str, list[Source]]:
@@ -198,12 +198,11 @@ class ShardedBuilder(dataset_builder.FileReaderBuilder, skip_registration=True):
                     f"{file}: missing, {split} example {key} needs it{more}; extract the archive again, "
                     "or take the example out of its list"
                 )
-        counts = {split: len(of_split) for split, of_split in sources.items()}
-        if not self.as_is and self.PUBLISHED and counts != dict(self.PUBLISHED):
-            raise IcmError(
-                f"{self.name}: found {_counts(counts)}, the published set has {_counts(self.PUBLISHED)}; "
-                "complete it, or build what is there with --as-is"
-            )
+            if not self.as_is and len(of_split) != self.PUBLISHED.get(split, len(of_split)):
+                raise IcmError(
+                    f"{self.name}: found {len(of_split):,} examples of {split}, the published set has "
+                    f"{self.PUBLISHED[split]:,}; complete it, or build what is there with --as-is"
+                )
 
     def _fingerprint(self, sources: Sequence[Source]) -> str:
         """Of names, sizes and times of all files: hashing their content would take as long as building."""
@@ -226,10 +225,6 @@ def _locked(staging: Path) -> Iterator[None]:
         except OSError:
             raise IcmError(f"{staging}: another process builds this data set; wait for it") from None
         yield
-
-
-def _counts(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{split} {count:,}" for split, count in counts.items()) or "nothing"
 
 
 def image_feature() -> tfds.features.Image:
