@@ -1,6 +1,7 @@
 """Masks of instances as run lengths in COCO's compressed form: {"size": [h, w], "counts": "…"}."""
 
 import importlib
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,6 +27,8 @@ def encode_segmentation(segmentation: Any, size: tuple[int, int]) -> RunLengths:
         IcmError: neither polygons nor run lengths of an image of `size` = (height, width).
     """
     coding = _coding()
+    if not isinstance(segmentation, list | Mapping):
+        raise IcmError(f"mask is {segmentation!r}, neither polygons nor run lengths")
     try:
         if isinstance(segmentation, Mapping) and tuple(segmentation["size"]) != size:
             height, width = segmentation["size"]
@@ -46,7 +49,10 @@ def decode_mask(encoded: Mapping[str, Any]) -> Bool[np.ndarray, "h w"]:
     """
     try:
         counts = {"size": encoded["size"], "counts": encoded["counts"].encode()}
-        mask: np.ndarray = _coding().decode(counts)
+        with warnings.catch_warnings(
+            action="ignore", category=DeprecationWarning
+        ):  # pycocotools' own, of NumPy 2
+            mask: np.ndarray = _coding().decode(counts)
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise IcmError(f"mask is no run lengths ({error}); build the data set again") from None
     return mask.astype(bool)

@@ -11,7 +11,6 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-
 from icm_jax.data.run_lengths import encode_mask
 from icm_jax.errors import IcmError
 from icm_jax.metrics import CocoDetections
