@@ -131,4 +131,5 @@ MTLORA = NetworkMap(
     expected=lambda network: expected_params(network, 8 * network.spec.swin.patch),
     prepare=_prepare,
     restore=_restore,
+    names=lambda network: published_names(network.spec),
 )

@@ -44,6 +44,7 @@ class NetworkMap(Generic[Network]):
         expected: shapes of its parameters as a nested dict.
         prepare: published names and arrays -> those that the rules speak of.
         restore: undoes `prepare` as far as the arrays were kept; gets the published shapes too.
+        names: published names of all that a network uses, where networks that were made here are written.
     """
 
     infer: Callable[[Shapes], Network]
@@ -51,6 +52,7 @@ class NetworkMap(Generic[Network]):
     expected: Callable[[Network], Mapping[str, Any]]
     prepare: Callable[[StateDict], dict[str, np.ndarray]] = without_prefix
     restore: Callable[[StateDict, Shapes], dict[str, np.ndarray]] = with_prefix
+    names: Callable[[Network], Sequence[str]] | None = None
 
     def convert(self, state_dict: StateDict) -> tuple[Network, dict[str, Any]]:
         """The network and its parameters (float32, nested).
@@ -79,6 +81,18 @@ class NetworkMap(Generic[Network]):
     def invert(self, network: Network, params: Mapping[str, Any], published: Shapes) -> dict[str, np.ndarray]:
         """The published arrays that parameters stand for; those that the rules drop are left out."""
         return self.restore(invert(params, self.rules(network), self._prepared(published)), published)
+
+    def publish(self, network: Network, params: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """All arrays of a network under the publisher's names.
+
+        Raises:
+            ConversionError: they are known from published files alone.
+        """
+        if self.names is None:
+            raise ConversionError(
+                f"no names are known for {network}; convert a published file and go back from it"
+            )
+        return self.invert(network, params, dict.fromkeys(self.names(network), ()))
 
     def _prepared(self, published: Shapes) -> dict[str, tuple[int, ...]]:
         return shapes_of(self.prepare({name: placeholder(tuple(s)) for name, s in published.items()}))

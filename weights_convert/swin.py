@@ -124,4 +124,5 @@ SWIN = NetworkMap(
     expected=lambda network: expected_params(network, 8 * network.spec.patch),
     prepare=_prepare,
     restore=_restore,
+    names=lambda network: published_names(network.spec),
 )

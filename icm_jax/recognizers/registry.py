@@ -1,11 +1,15 @@
 """The recognition networks by name: a literal table, and the loading of their published weights."""
 
+import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import safetensors.numpy
 from flax import linen as nn
 
+from icm_jax.data.image_io import write_bytes
 from icm_jax.errors import IcmError
 from icm_jax.recognizers import espnet_v2, mobilenet_v2, mtlora, resnet, swin, u2netp, vgg
 from icm_jax.recognizers.detection.inference import PREPROCESSING_DETECTRON2, PREPROCESSING_TORCHVISION
@@ -194,6 +198,25 @@ def load_recognizer(name: str, path: str | Path | None = None) -> Recognizer:
     if found.manifest["model"] != name:
         raise IcmError(f"{file.parent} holds {found.manifest['model']}, not {name}; load it by that name")
     return with_params(name, found.network, found.params)
+
+
+def save_weights(
+    name: str, network: nn.Module, params: Any, file: Path, facts: Mapping[str, Any] | None = None
+) -> None:
+    """Writes a network that was trained here under its publisher's names, for `load_recognizer` and his own programs.
+
+    Args:
+        facts: what is said of the training, in the header of the file.
+
+    Raises:
+        IcmError: a network of a publisher whose names are known from his files alone.
+    """
+    from weights_convert.sources import find_source
+
+    arrays = find_source(RECOGNIZERS[name].source).map.publish(network, params)
+    header = {"format": "pt", "training": json.dumps(dict(facts or {}), default=str)}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(file, safetensors.numpy.save(arrays, header))
 
 
 def with_params(name: str, network: nn.Module, params: Any) -> Recognizer:

@@ -24,13 +24,14 @@ class OptimConfig:
     """One optimiser for the networks, an Adam of its own for the quantiles of a prior.
 
     Attributes:
-        optimizer: "adam", as published, or "muon" (orthogonalised momentum for kernels, Adam for the rest), which
-            needs half the steps on small convolutional codecs.
+        optimizer: "adam", as published; "adamw", whose weight decay Adam does not see; or "muon" (orthogonalised
+            momentum for kernels, Adam for the rest), which needs half the steps on small convolutional codecs.
         learning_rate: peak, reached after `warmup_steps`.
         schedule: "constant", "milestones" (halved at each fraction of `milestones`) or "cosine" (constant until
             the fraction `decay_start` of the run, then a half cosine down to `final_fraction` of the peak).
         rates: path rules -> factor on the learning rate.
-        weight_decay: added to the gradient before Adam sees it (coupled, as PyTorch's Adam does it).
+        weight_decay: added to the gradient before Adam sees it (coupled, as PyTorch's Adam does it), and with "adamw"
+            to what Adam makes of the gradient.
         decay: path rules -> factor on the weight decay; what no rule decides decays fully.
         clip_norm: limit of the global gradient norm.
         aux_learning_rate: Adam of the auxiliary loss.
@@ -58,7 +59,7 @@ class OptimConfig:
 
     def __post_init__(self) -> None:
         _one_of("optim.schedule", self.schedule, ("constant", "milestones", "cosine"))
-        _one_of("optim.optimizer", self.optimizer, ("adam", "muon"))
+        _one_of("optim.optimizer", self.optimizer, ("adam", "adamw", "muon"))
         _at_least("optim.total_steps", self.total_steps, 1)
         _at_least("optim.accumulate", self.accumulate, 1)
         _at_least("optim.skip_not_finite", self.skip_not_finite, 0)

@@ -27,23 +27,24 @@ def schedule(config: OptimConfig) -> optax.Schedule:
 
 
 def optimizer(config: OptimConfig) -> optax.GradientTransformation:
-    """Clipped Adam or Muon for the networks; Adam of its own for leaves named `quantiles`.
+    """Clipped Adam, AdamW or Muon for the networks; Adam of its own for leaves named `quantiles`.
 
     Raises (at `init`):
         IcmError: a rule of `config.rates` or `config.decay` that decides no trained parameter.
     """
-    rate = schedule(config)
-    if config.optimizer == "muon":
-        # RMS-matched to Adam, so that one learning rate serves kernels (Muon) and everything else (Adam).
-        update = muon(rate, muon_weight_dimension_numbers=_matrices, consistent_rms=0.2)
-    else:
-        update = optax.adam(rate)
-    parts = [optax.clip_by_global_norm(config.clip_norm)]
+    rate, decay = schedule(config), []
     if config.weight_decay:
-        parts.append(
+        decay.append(
             _by_rules(config.decay, "optim.decay", lambda u, p, factor: u + config.weight_decay * factor * p)
         )
-    parts.append(update)
+    parts = [optax.clip_by_global_norm(config.clip_norm)]
+    if config.optimizer == "muon":
+        # RMS-matched to Adam, so that one learning rate serves kernels (Muon) and everything else (Adam).
+        parts += [*decay, muon(rate, muon_weight_dimension_numbers=_matrices, consistent_rms=0.2)]
+    elif config.optimizer == "adamw":
+        parts += [optax.scale_by_adam(), *decay, optax.scale_by_learning_rate(rate)]
+    else:
+        parts += [*decay, optax.adam(rate)]
     if config.rates:
         parts.append(_by_rules(config.rates, "optim.rates", lambda u, p, factor: u * factor))
     return optax.partition(

@@ -55,7 +55,14 @@ def test_smoke_run_trains_and_exports_working_codecs(name, photos, tmp_path) -> 
 
 
 @pytest.mark.parametrize(
-    "name", ["transtic.classification", "transtic.detection", "transtic.segmentation", "dora_icm.scenes"]
+    "name",
+    [
+        "transtic.classification",
+        "transtic.detection",
+        "transtic.segmentation",
+        "dora_icm.scenes",
+        "mtlora.scenes",
+    ],
 )
 def test_smoke_run_of_other_objectives(name, tmp_path) -> None:
     config = importlib.import_module(f"configs.{name}").get_config("smoke")

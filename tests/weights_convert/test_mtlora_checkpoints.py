@@ -11,8 +11,8 @@ from icm_jax.recognizers.mtlora import MTLoRA
 from icm_jax.recognizers.registry import load_recognizer
 from tests.recognizers.test_mtlora import SPEC, random_params
 from weights_convert.golden import check_file
-from weights_convert.keymap import ConversionError, invert
-from weights_convert.mtlora import MTLORA, mtlora_from_state_dict, published_names
+from weights_convert.keymap import ConversionError
+from weights_convert.mtlora import MTLORA, mtlora_from_state_dict
 from weights_convert.network_map import shapes_of
 from weights_convert.sources import sources_of
 
@@ -21,10 +21,7 @@ SHARED = Path(__file__).parents[3] / "shared" / "golden" / "all_in_one"
 
 @pytest.fixture(scope="module")
 def state_dict() -> dict[str, np.ndarray]:
-    published = dict.fromkeys(published_names(SPEC), ())
-    return MTLORA.restore(
-        invert(random_params(MTLoRA(SPEC)), MTLORA.rules(MTLoRA(SPEC)), MTLORA.prepare(published)), published
-    )
+    return MTLORA.publish(MTLoRA(SPEC), random_params(MTLoRA(SPEC)))
 
 
 def test_mtlora_is_the_reference():

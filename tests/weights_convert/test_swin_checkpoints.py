@@ -13,10 +13,10 @@ from icm_jax.cli import main
 from icm_jax.recognizers.registry import load_recognizer
 from icm_jax.recognizers.swin import Swin, SwinSpec
 from weights_convert.golden import check_file
-from weights_convert.keymap import ConversionError, invert
+from weights_convert.keymap import ConversionError
 from weights_convert.network_map import shapes_of
 from weights_convert.sources import sources_of
-from weights_convert.swin import RULES, published_names, swin_from_state_dict
+from weights_convert.swin import SWIN, swin_from_state_dict
 from weights_convert.torchvision import expected_params
 
 SHARED = Path(__file__).parents[3] / "shared" / "golden" / "all_in_one"
@@ -30,7 +30,7 @@ def state_dict() -> dict[str, np.ndarray]:
     params = jax.tree.map(lambda leaf: rng.normal(0, 0.3, leaf.shape).astype(np.float32), shapes)
     buffers = {"layers.0.blocks.1.attn_mask": np.zeros((4, 9, 9), np.float32)}
     buffers |= {"layers.0.blocks.0.attn.relative_position_index": np.zeros((9, 9), np.int64)}
-    return invert(params, RULES, published_names(SPEC)) | buffers
+    return SWIN.publish(Swin(SPEC), params) | buffers
 
 
 def as_timm(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -1,0 +1,48 @@
+"""MTLoRA on rendered scenes: four dense tasks from one Swin, small enough for a processor.
+
+Without published weights of a Swin, first a backbone, trained whole with the heads:
+
+    python -m icm_jax.main --config=configs/mtlora/scenes.py:backbone --workdir=runs/swin
+
+Then MTLoRA on it, by its recipe (AdamW 5e-4, weight decay 0.05, warm-up of 20 of 300 epochs, cosine to 5e-6):
+
+    python -m icm_jax.main --config=configs/mtlora/scenes.py --workdir=runs/mtlora \
+        --config.multi_task.backbone=runs/swin/codecs/backbone.safetensors
+
+`runs/mtlora/codecs/mtlora.safetensors` is the network: load_recognizer("mtlora", FILE). `:smoke` takes two steps.
+"""
+
+import ml_collections
+
+from icm_jax.train.registry import default_config
+
+
+def get_config(variant: str = "mtlora") -> ml_collections.ConfigDict:
+    """A network of 128×128 pictures: Swin-T's depths at half its width."""
+    config = default_config("multi_task")
+    config.name = f"scenes-{variant}"
+    config.model = {
+        "tasks": ("semseg", "depth", "normals", "edge"),
+        "swin": {"width": 48, "depths": (2, 2, 6, 2), "heads": (3, 6, 12, 24), "windows": (7, 7, 7, 7)},
+        "shared_rank": 32,
+        "task_ranks": (4, 4, 4, 4),
+        "channels": (9, 18, 36, 72),
+        "hidden": 540,
+    }
+    config.data.update(count=2000, batch_size=32)
+    config.optim.update(
+        optimizer="adamw", learning_rate=5e-4, weight_decay=0.05, clip_norm=5.0, schedule="cosine"
+    )
+    config.optim.decay = ((".*/(bias|scale|relative_position_bias)", 0.0),)
+    config.optim.update(total_steps=18_750, warmup_steps=1250, final_fraction=0.01)
+    config.checkpoint.every_steps = 500
+    if variant == "backbone":
+        config.trainable = (r"model/(backbone|head_\w+)/.*",)
+    if variant == "smoke":
+        small = {"width": 8, "depths": (1, 1), "heads": (1, 2), "windows": (3, 3), "mlp_ratio": 2}
+        config.model.update(swin=small, channels=(4, 8), hidden=16, shared_rank=4)
+        config.data.update(count=4, size=32, batch_size=2)
+        config.optim.update(total_steps=2, warmup_steps=0)
+        config.checkpoint.every_steps = 2
+        config.log.every_steps = 1
+    return config
