@@ -83,7 +83,7 @@ def _valid_shares(sample: Sample, classes: Mapping[str, list[str]]) -> Iterator[
     for name in KINDS.keys() & sample.keys():
         label = sample[name]
         if label.shape[:2] != sample["image"].shape[:2]:
-            raise IcmError(f"{name} is {label.shape[:2]}, its image {sample['image'].shape[:2]}")
+            raise IcmError(f"{name} is {_as_text(label.shape)}, its image {_as_text(sample['image'].shape)}")
         yield name, float(_valid(name, label, len(classes.get(name, ()))).mean())
 
 
@@ -128,12 +128,16 @@ def as_table(reports: list[SplitReport]) -> str:
 
 
 def _line(report: SplitReport) -> str:
-    sizes = f"{report.smallest[1]}×{report.smallest[0]}"
+    sizes = _as_text(report.smallest)
     if report.largest != report.smallest:
-        sizes += f" to {report.largest[1]}×{report.largest[0]}"
+        sizes += f" to {_as_text(report.largest)}"
     parts = [f"{name} {100 * share:.1f} % valid" for name, share in sorted(report.valid.items())]
     parts += [f"{count} classes of {name}" for name, count in report.seen.items()]
     return f"{report.split}: {report.examples:,} examples of {sizes}" + "".join(f"; {part}" for part in parts)
+
+
+def _as_text(shape: tuple[int, ...]) -> str:
+    return f"{shape[1]}×{shape[0]}"
 
 
 def as_records(reports: list[SplitReport]) -> list[dict[str, Any]]:
