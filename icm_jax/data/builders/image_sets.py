@@ -19,13 +19,15 @@ class PhotoBuilder(ShardedBuilder, skip_registration=True):  # type: ignore[call
     """Photos of one split, or of a folder for each."""
 
     SPLIT = "train"
+    FOLDER = ""  # what the archive calls it
     EXAMPLES_PER_SHARD = 512
 
     def features(self) -> dict[str, Any]:
         return {"id": tfds.features.Text(), "image": image_feature()}
 
     def sources(self, root: Path) -> dict[str, list[Source]]:
-        return {self.SPLIT: _as_sources(list_images(root))}
+        inner = root / self.FOLDER
+        return {self.SPLIT: _as_sources(list_images(inner if inner.is_dir() else root))}
 
     def example(self, source: Source) -> Example:
         data, _ = read_photo(source.files[0])
@@ -57,7 +59,8 @@ class Flickr2w(PhotoBuilder):
 
     TITLE = "Flickr2W: about 20,745 photos, for training base codecs"
     HOMEPAGE = "https://github.com/liujiaheng/CompressionData"
-    MANUAL_DOWNLOAD_INSTRUCTIONS = "the photos of the archive, in one folder"
+    MANUAL_DOWNLOAD_INSTRUCTIONS = "flicker_2W_images/, as the archive has it, or its photos"
+    FOLDER = "flicker_2W_images"
 
 
 class ImageFolder(PhotoBuilder):
