@@ -140,9 +140,13 @@ class _MultiTask:
         source = self._source(self.data.seed + 1, self.data.batch_size)
         rows = [source[i] for i in range(len(source))]
         batch = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-        forward = jax.jit(MTLoRA(self.spec).apply)
-        predictions = forward({"params": frozen_params(params)}, _normalised(batch["image"]))
-        value, parts = self._judge(predictions, batch)
+
+        @jax.jit
+        def judged(params: Params, batch: Batch) -> tuple[Array, dict[str, Array]]:
+            variables = {"params": frozen_params(params)}
+            return self._judge(MTLoRA(self.spec).apply(variables, _normalised(batch["image"])), batch)
+
+        value, parts = judged(params, batch)
         return {"loss": float(value)} | {name: float(part) for name, part in parts.items()}
 
     def export(self, params: Params, facts: Mapping[str, Any], folder: Path) -> list[Path]:

@@ -1,17 +1,21 @@
 """MTLoRA trained for a few steps: what changes, what is written, and how a run starts from another's backbone."""
 
+import dataclasses
 import importlib
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from icm_jax import paths
 from icm_jax.errors import IcmError
-from icm_jax.objectives.multi_task import TRAINED, frozen_params
-from icm_jax.recognizers.registry import load_recognizer
+from icm_jax.objectives.multi_task import TRAINED, pretrained_backbone, read_model
+from icm_jax.recognizers.registry import load_recognizer, save_weights
+from icm_jax.recognizers.swin import Swin
 from icm_jax.train import loop
 from icm_jax.train.registry import parse
+from weights_convert.torchvision import expected_params
 
 
 def smoke_config(variant: str = "smoke"):
@@ -21,45 +25,49 @@ def smoke_config(variant: str = "smoke"):
     return config
 
 
+KEY = jnp.array([0, 1], jnp.uint32)
+
+
 def test_what_is_trained_and_what_is_written(tmp_path):
     config = smoke_config()
-    config.optim.total_steps = 3
     state = loop.train(config, tmp_path)
     _, objective = parse(config)
-    _, frozen = paths.select(objective.initial_params(jnp.array([0, 1], jnp.uint32)), TRAINED)
-    assert {path.rsplit("/", 2)[-2] for path in paths.flatten(frozen["model"])} == {
-        "qkv",
-        "proj",
-        "fc1",
-        "fc2",
-    }
+    _, frozen = paths.select(jax.eval_shape(objective.initial_params, KEY), TRAINED)
+    kernels = {path.rsplit("/", 2)[-2] for path in paths.flatten(frozen["model"])}
+    assert kernels == {"qkv", "proj", "fc1", "fc2"}
     network = load_recognizer("mtlora", tmp_path / "codecs" / "mtlora.safetensors")
-    assert network.network.spec.tasks == ("depth", "edge", "normals", "semseg")
+    assert network.network.spec.tasks == ("normals", "semseg")
     images = np.random.default_rng(0).uniform(size=(1, 40, 33, 3)).astype(np.float32)
-    outputs = network.outputs(images)
+    outputs = jax.jit(lambda network, x: network.outputs(x))(network, images)
     assert outputs["semseg"].shape == (1, 40, 33, 6) and outputs["normals"].shape == (1, 40, 33, 3)
-    assert np.isfinite(outputs["edge"]).all()
-    moved = paths.flatten(state.statistics)["batch_stats/head_depth/norm/mean"]
-    stored = paths.flatten(network.params)["head_depth/norm/mean"]
+    assert np.isfinite(outputs["semseg"]).all()
+    moved = paths.flatten(state.statistics)["batch_stats/head_semseg/norm/mean"]
+    stored = paths.flatten(network.params)["head_semseg/norm/mean"]
     np.testing.assert_allclose(stored, moved, atol=1e-7)
     assert np.abs(moved).max() > 0
 
 
+def test_the_backbone_run_trains_kernels_and_no_updates():
+    _, objective = parse(smoke_config())
+    trained, frozen = paths.select(
+        jax.eval_shape(objective.initial_params, KEY), smoke_config("backbone").trainable
+    )
+    assert "model/backbone/layer0_block0/attn/qkv/kernel" in paths.flatten(trained)
+    assert frozen["model"].keys() == {"lora_shared", "lora_tasks"}
+
+
 def test_a_run_starts_from_the_backbone_of_another(tmp_path):
-    backbone = smoke_config("backbone")
-    loop.train(backbone, tmp_path / "swin")
-    file = tmp_path / "swin" / "codecs" / "backbone.safetensors"
     config = smoke_config()
-    config.multi_task.backbone = str(file)
+    config.multi_task.backbone = str(tmp_path / "backbone.safetensors")
     _, objective = parse(config)
-    started = objective.initial_params(jnp.array([0, 1], jnp.uint32))
-    kernel = "layer0_block0/attn/qkv/kernel"
-    stored = paths.flatten(load_recognizer("swin-t", file).params)[kernel]
-    np.testing.assert_array_equal(paths.flatten(started["model"]["backbone"])[kernel], stored)
-    assert "head_depth/norm/mean" in paths.flatten(frozen_params(started))
-    config.model.swin.width = 12
+    spec = read_model(config.model.to_dict()).swin
+    shapes = expected_params(Swin(spec))
+    made = jax.tree.map(lambda leaf: np.full(leaf.shape, 0.25, np.float32), shapes)
+    save_weights("swin-t", Swin(spec), made, tmp_path / "backbone.safetensors")
+    started = objective.initial_params(KEY)
+    jax.tree.map(np.testing.assert_array_equal, started["model"]["backbone"], made)
     with pytest.raises(IcmError, match=r"width=8.*a SwinSpec.*width=12.*make them equal"):
-        parse(config)[1].initial_params(jnp.array([0, 1], jnp.uint32))
+        pretrained_backbone(tmp_path / "backbone.safetensors", dataclasses.replace(spec, width=12))
 
 
 @pytest.mark.parametrize(
