@@ -141,11 +141,12 @@ class ShardedBuilder(dataset_builder.FileReaderBuilder, skip_registration=True):
             for name, sources in parts.items():
                 made_from = self._fingerprint(sources)
                 finished = finished_shard(staging / name, made_from)
-                shards[name] = finished or write_shard(staging / name, self._records(sources), made_from)
-                bar.update(len(sources))
+                if finished is not None:
+                    bar.update(len(sources))
+                shards[name] = finished or write_shard(staging / name, self._records(sources, bar), made_from)
         return shards
 
-    def _records(self, sources: Sequence[Source]) -> Iterator[bytes]:
+    def _records(self, sources: Sequence[Source], bar: tqdm) -> Iterator[bytes]:
         features = self.info.features
         serializer = example_serializer.ExampleSerializer(features.get_serialized_info())
 
@@ -156,7 +157,9 @@ class ShardedBuilder(dataset_builder.FileReaderBuilder, skip_registration=True):
         with ThreadPoolExecutor(self.jobs) as pool:
             futures = [pool.submit(record, source) for source in sources]
             try:
-                yield from (future.result() for future in futures)
+                for future in futures:
+                    yield future.result()
+                    bar.update()
             finally:
                 pool.shutdown(cancel_futures=True)
 

@@ -1,6 +1,9 @@
 """Shards: a build goes on where it was interrupted, with the shards whose files are unchanged; damage is found."""
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -66,12 +69,34 @@ def test_shards_of_changed_files_are_built_again(pairs, tmp_path) -> None:
     np.testing.assert_array_equal(source[0]["image"], dummy_archives.picture(77))
 
 
-def test_a_killed_build_leaves_nothing_in_the_way(tmp_path) -> None:
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from icm_jax.data.builders.build import build
+from icm_jax.data.builders.image_sets import Flickr2w
+
+def example(self, source, original=Flickr2w.example):
+    if source.key == "kodim04":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return original(self, source)
+
+Flickr2w.EXAMPLES_PER_SHARD, Flickr2w.example = 2, example
+build("flickr2w", Path(sys.argv[1]) / "in", Path(sys.argv[1]) / "out")
+"""
+
+
+def test_a_killed_build_goes_on_too(pairs, tmp_path) -> None:
     dummy_archives.photos(tmp_path / "in")
-    left_over = tmp_path / "out" / "flickr2w" / "incomplete.ABCDEF_1.0.0"
-    left_over.mkdir(parents=True)
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, tmp_path], cwd=Path(__file__).parents[3], check=False
+    )
+    assert killed.returncode == -signal.SIGKILL
+    left_over = sorted(path.name.split(".")[0] for path in (tmp_path / "out" / "flickr2w").iterdir())
+    assert left_over == ["building-1", "incomplete"]
     folder = build_photos(tmp_path)
+    assert sorted(pairs) == ["kodim03", "kodim04", "kodim05"]
     assert [path.name for path in folder.parent.iterdir()] == ["1.0.0"]
+    assert read_set(folder, "flickr2w").splits == {"train": 5}
 
 
 def test_the_result_does_not_depend_on_the_number_of_threads(tmp_path) -> None:
