@@ -5,8 +5,8 @@ import pytest
 
 from icm_jax.data.builders.build import build
 from icm_jax.data.datasets import open_set
-from icm_jax.data.task_batches import TaskSource, task_batches, task_samples
 from icm_jax.data.recipes import Resize, ScaleAndCrop, Warp
+from icm_jax.data.task_batches import TaskSource, task_batches, task_samples
 from icm_jax.errors import IcmError
 from tests.data import dummy_archives
 
