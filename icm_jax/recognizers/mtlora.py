@@ -176,7 +176,8 @@ class MTLoRA(nn.Module):
             raise IcmError(f"{len(x)} images for {count} tasks; give each task as many as the others")
         copies = 2 if own_images else 1 + count
         stages = self._stages(self._sized(x), train, copies)
-        taps, maps = {}, {task: [] for task in spec.tasks}
+        taps: dict[str, Array] = {}
+        maps: dict[str, list[Array]] = {task: [] for task in spec.tasks}
         for i, stage in enumerate(stages):
             shared, *tasks = split_streams(stage, copies, count)
             taps[f"stage{i}"] = shared

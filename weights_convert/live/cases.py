@@ -1,17 +1,12 @@
-"""What the ledger can compare: a literal table. A case is the same function of weights and inputs on both sides.
+"""What the ledger can compare: a literal table; see `live.case`."""
 
-Both give their stages in the order of the data, as a dictionary that ends in the scalar `loss`; maps are [b, c, h, w]
-there and [b, h, w, c] here. Weights are drawn there and come here through the key map of the source.
-"""
-
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from flax import traverse_util
 from jax import Array
 
 from icm_jax.adapters import low_rank
@@ -22,34 +17,13 @@ from icm_jax.models.tic import TIC, TICSpec
 from icm_jax.recognizers.resnet import ResNetSpec
 from weights_convert import torchvision
 from weights_convert.keymap import DENSE, Rule
+from weights_convert.live.case import Case, Stages, captured, normal, scored
+from weights_convert.live.swin_cases import MTLORA_CASE, SWIN_T_CASE
 from weights_convert.network_map import NetworkMap
 from weights_convert.transtic import RULES as TIC_RULES
 from weights_convert.transtic import TIC_MAP
 
-Stages = dict[str, Array]
 LMBDA = 0.01
-
-
-class Case(NamedTuple):
-    """A network on both sides.
-
-    Attributes:
-        title: what it is, with its sizes.
-        reference: makes the PyTorch module; only here is torch imported. Called with the inputs by name.
-        map: its state dict -> our network and parameters.
-        forward: (network, params, inputs) -> stages.
-        inputs: arrays [b, h, w, c] or [b, …] from a generator.
-        float64_limit: relative difference of stages that float64 may leave; more where a part of ours is float32.
-    """
-
-    title: str
-    reference: Callable[[], Any]
-    map: NetworkMap[Any]
-    forward: Callable[[Any, Any, Mapping[str, Array]], Stages]
-    inputs: Callable[[np.random.Generator], dict[str, np.ndarray]]
-    float64_limit: float = 1e-10
-
-
 SMALL_TIC = TICSpec(
     N=32,
     M=48,
@@ -72,22 +46,6 @@ def _tic_inputs(rng: np.random.Generator) -> dict[str, np.ndarray]:
     }
 
 
-def _captured(network: Any, params: Any, depth: int, *args: Any, **options: Any) -> tuple[Any, Stages]:
-    """What a network gives, and the outputs of its modules at a depth by path."""
-    out, state = network.apply(
-        {"params": params},
-        *args,
-        mutable=["intermediates"],
-        capture_intermediates=lambda module, name: name == "__call__" and len(module.path) == depth,
-        **options,
-    )
-    outputs = {
-        path.removesuffix("/__call__"): value[0]
-        for path, value in traverse_util.flatten_dict(state["intermediates"], sep="/").items()
-    }
-    return out, {path: v[0] if isinstance(v, tuple) else v for path, v in outputs.items()}
-
-
 def _tic(spec: TICSpec, params: Any, inputs: Mapping[str, Array]) -> Stages:
     x = inputs["x"]
     noise = iter([inputs["noise_z"], inputs["noise_y"]])  # z is quantised first, then y
@@ -95,10 +53,10 @@ def _tic(spec: TICSpec, params: Any, inputs: Mapping[str, Array]) -> Stages:
     def quantise(value: Array, centre: Array) -> Array:
         return value + next(noise)
 
-    latents, captured = _captured(TIC(spec), params, 2, x, quantise, method="forward")
+    latents, outputs = captured(TIC(spec), params, 2, x, quantise, method="forward")
 
     def modules(transform: str) -> Stages:
-        mine = {int(path[-1]): out for path, out in captured.items() if path.startswith(transform)}
+        mine = {int(path[-1]): out for path, out in outputs.items() if path.startswith(transform)}
         return {f"{transform}{i}": mine[i] for i in sorted(mine)}
 
     likelihoods = {"y_likelihoods": latents.y_likelihoods, "z_likelihoods": latents.z_likelihoods}
@@ -115,7 +73,7 @@ def _tic_reference() -> Any:
 
 
 def _swin(network: SwinStack, params: Any, inputs: Mapping[str, Array]) -> Stages:
-    out, layers = _captured(network, params["g_a"]["stb1"], 1, inputs["x"])
+    out, layers = captured(network, params["g_a"]["stb1"], 1, inputs["x"])
     return {**layers, "stack": out, "loss": jnp.mean((out - inputs["target"]) ** 2)}
 
 
@@ -136,18 +94,14 @@ def _swin_shapes(network: SwinStack) -> Any:
 
 
 def _resnet(network: Any, params: Any, inputs: Mapping[str, Array]) -> Stages:
-    taps, modules = _captured(network, params, 1, inputs["x"])
+    taps, modules = captured(network, params, 1, inputs["x"])
     blocks = {path: out for path, out in modules.items() if path.startswith("layer")}
-    return _scored({"stem": taps["stem"], **blocks}, taps["logits"], inputs)
+    return scored({"stem": taps["stem"], **blocks}, taps["logits"], inputs)
 
 
 def _mobilenet(network: Any, params: Any, inputs: Mapping[str, Array]) -> Stages:
     taps = network.apply({"params": params}, inputs["x"])
-    return _scored({k: v for k, v in taps.items() if k.startswith("features")}, taps["logits"], inputs)
-
-
-def _scored(stages: Stages, logits: Array, inputs: Mapping[str, Array]) -> Stages:
-    return {**stages, "logits": logits, "loss": jnp.mean((logits - inputs["target"]) ** 2)}
+    return scored({k: v for k, v in taps.items() if k.startswith("features")}, taps["logits"], inputs)
 
 
 def _resnet_reference() -> Any:
@@ -202,10 +156,6 @@ def _linear_reference() -> Any:
     return DoraLinear(*LINEAR)
 
 
-def _normal(**shapes: tuple[int, ...]) -> Callable[[np.random.Generator], dict[str, np.ndarray]]:
-    return lambda rng: {name: rng.normal(size=shape) for name, shape in shapes.items()}
-
-
 CASES: dict[str, Case] = {
     "tic": Case(
         "TIC, N 32, M 48, two layers a stack, one in hyper transforms; image 128×128, noise for rounding",
@@ -219,28 +169,30 @@ CASES: dict[str, Case] = {
         _swin_reference,
         NetworkMap(_swin_network, lambda network: TIC_RULES, _swin_shapes),
         _swin,
-        _normal(x=(1, 24, 16, SWIN[0]), target=(1, 24, 16, SWIN[0])),
+        normal(x=(1, 24, 16, SWIN[0]), target=(1, 24, 16, SWIN[0])),
     ),
     "resnet50": Case(
         "ResNet-50 of torchvision, image 64×64",
         _resnet_reference,
         torchvision.RESNET,
         _resnet,
-        _normal(x=(1, 64, 64, 3), target=(1, 1000)),
+        normal(x=(1, 64, 64, 3), target=(1, 1000)),
     ),
     "mobilenet-v2": Case(
         "MobileNetV2 of torchvision, image 64×64",
         _mobilenet_reference,
         torchvision.MOBILENET_V2,
         _mobilenet,
-        _normal(x=(1, 64, 64, 3), target=(1, 1000)),
+        normal(x=(1, 64, 64, 3), target=(1, 1000)),
     ),
+    "swin-t": SWIN_T_CASE,
+    "mtlora": MTLORA_CASE,
     "dora-linear": Case(
         "a dense layer 64 → 96 with DoRA of rank 8; norms are float32 here in any precision",
         _linear_reference,
         NetworkMap(_linear_spec, lambda spec: LINEAR_RULES, _linear_shapes),
         _linear,
-        _normal(x=(5, LINEAR[0]), target=(5, LINEAR[1])),
+        normal(x=(5, LINEAR[0]), target=(5, LINEAR[1])),
         float64_limit=1e-6,
     ),
 }

@@ -14,7 +14,8 @@ from icm_jax import paths
 from icm_jax.errors import IcmError
 from weights_convert.keymap import ConversionError, find_rule
 from weights_convert.live import report
-from weights_convert.live.cases import CASES, Case
+from weights_convert.live.case import Case
+from weights_convert.live.cases import CASES
 from weights_convert.live.comparison import AdamStep, Comparison
 from weights_convert.live.difference import difference
 
@@ -110,10 +111,11 @@ def _run_torch(case: Case, model: Any, inputs: Mapping[str, np.ndarray], steps: 
 
     def in_our_layout(arrays: Mapping[str, Any]) -> Leaves:
         leaves = {}
-        for name, tensor in arrays.items():
+        prepared = case.map.prepare({name: tensor.detach().numpy() for name, tensor in arrays.items()})
+        for name, array in prepared.items():
             found = find_rule(name, rules)
             if found is not None and found[1] is not None:
-                leaves[found[1]] = found[0].layout.forward(tensor.detach().numpy()).copy()
+                leaves[found[1]] = found[0].layout.forward(array).copy()
         return leaves
 
     model.zero_grad()

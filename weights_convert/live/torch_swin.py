@@ -27,12 +27,16 @@ class WindowAttention(nn.Module):
         ].permute(2, 0, 1)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        return self.proj(self.gather(x, mask))
+
+    def gather(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """Everything but the output projection."""
         n, tokens, width = x.shape
         q, k, v = self.qkv(x).reshape(n, tokens, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         logits = (q * (width // self.heads) ** -0.5) @ k.transpose(-2, -1) + self.bias()
         if mask is not None:
             logits = logits + mask.repeat(n // len(mask), 1, 1)[:, None]
-        return self.proj((logits.softmax(-1) @ v).transpose(1, 2).reshape(n, tokens, width))
+        return (logits.softmax(-1) @ v).transpose(1, 2).reshape(n, tokens, width)
 
 
 class Layer(nn.Module):
