@@ -1,4 +1,4 @@
-"""ResNet and MobileNetV2 in plain PyTorch under torchvision's names, at inference. Needs torch, not torchvision."""
+"""ResNet, MobileNetV2 and VGG in plain PyTorch under torchvision's names, at inference. Needs torch alone."""
 
 from collections.abc import Mapping
 
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from icm_jax.recognizers.mobilenet_v2 import BLOCKS, HEAD, STEM
 from icm_jax.recognizers.resnet import LAYERS, ResNetSpec
+from icm_jax.recognizers.vgg import VGGSpec
 
 
 class Bottleneck(nn.Module):
@@ -87,6 +88,26 @@ class MobileNetV2(nn.Module):
         for i, layer in enumerate(self.features):
             x = stages[f"features.{i}"] = layer(x)
         return scored(stages, self.classifier(x.mean((2, 3))), target)
+
+
+class VGG(nn.Module):
+    """The convolutions of a VGG: every entry of `features` is a stage by the name it has here."""
+
+    def __init__(self, spec: VGGSpec) -> None:
+        super().__init__()
+        self.names = [name for name, _ in spec.layers()]
+        layers, width = [], 3
+        for name, channels in spec.layers():
+            kinds = {"conv": nn.Conv2d(width, channels, 3, 1, 1), "relu": nn.ReLU(), "pool": nn.MaxPool2d(2)}
+            layers.append(kinds[name[:4]])
+            width = channels
+        self.features = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor, target: Tensor) -> dict[str, Tensor]:
+        stages = {}
+        for name, layer in zip(self.names, self.features, strict=True):
+            x = stages[name] = layer(x)
+        return {**stages, "loss": ((x - target) ** 2).mean()}
 
 
 def scored(stages: Mapping[str, Tensor], logits: Tensor, target: Tensor) -> dict[str, Tensor]:

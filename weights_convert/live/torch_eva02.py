@@ -1,0 +1,87 @@
+"""EVA-02 with sub-LN in plain PyTorch under timm's names. Needs torch.
+
+Written from the layers' description: pre-norm with eps 1e-6, rotary positions of "cat" type on q and k of all tokens
+but the first, no bias of k, SwiGLU with a norm inside.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from icm_jax.models.eva02 import EVA02Spec
+
+EPSILON = 1e-6
+
+
+class Attention(nn.Module):
+    """Self-attention of [b, n, c] whose first token is not turned."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.q_proj, self.v_proj, self.proj = (nn.Linear(width, width) for _ in range(3))
+        self.k_proj = nn.Linear(width, width, bias=False)
+
+    def forward(self, x: Tensor, angles: Tensor) -> Tensor:
+        b, n, width = x.shape
+        layers = (self.q_proj, self.k_proj, self.v_proj)
+        q, k, v = (layer(x).reshape(b, n, self.heads, -1).transpose(1, 2) for layer in layers)
+        q, k = (turned(part, angles) for part in (q, k))
+        weights = (q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5).softmax(-1)
+        return self.proj((weights @ v).transpose(1, 2).reshape(b, n, width))
+
+
+class Block(nn.Module):
+    """Attention and gated MLP."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        hidden = width * 8 // 3
+        self.norm1, self.norm2 = nn.LayerNorm(width, EPSILON), nn.LayerNorm(width, EPSILON)
+        self.attn = Attention(width, heads)
+        layers = {"fc1_g": nn.Linear(width, hidden), "fc1_x": nn.Linear(width, hidden)}
+        layers |= {"norm": nn.LayerNorm(hidden, EPSILON), "fc2": nn.Linear(hidden, width)}
+        self.mlp = nn.ModuleDict(layers)
+
+    def forward(self, x: Tensor, angles: Tensor) -> Tensor:
+        x = x + self.attn(self.norm1(x), angles)
+        h, mlp = self.norm2(x), self.mlp
+        return x + mlp["fc2"](mlp["norm"](F.silu(mlp["fc1_g"](h)) * mlp["fc1_x"](h)))
+
+
+class EVA02(nn.Module):
+    """Every block is a stage."""
+
+    def __init__(self, spec: EVA02Spec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.cls_token = nn.Parameter(0.02 * torch.randn(1, 1, spec.width))
+        self.pos_embed = nn.Parameter(0.02 * torch.randn(1, 1 + spec.grid[0] * spec.grid[1], spec.width))
+        self.patch_embed = nn.ModuleDict({"proj": nn.Conv2d(3, spec.width, spec.patch, spec.patch)})
+        self.blocks = nn.ModuleList(Block(spec.width, spec.heads) for _ in range(spec.depth))
+
+    def forward(self, x: Tensor, target: Tensor) -> dict[str, Tensor]:
+        tokens = self.patch_embed["proj"](x).flatten(2).transpose(1, 2)
+        tokens = torch.cat([self.cls_token.expand(len(x), -1, -1), tokens], 1) + self.pos_embed
+        stages, table = {}, angles(self.spec.grid, self.spec.head_dim)
+        for i, block in enumerate(self.blocks):
+            tokens = stages[f"block{i}"] = block(tokens, table)
+        return {**stages, "loss": ((tokens - target) ** 2).mean()}
+
+
+def angles(grid: tuple[int, int], head_dim: int) -> Tensor:
+    """[rows · columns, head_dim / 2] in float32: rows first, then columns, both in [0, 16)."""
+    bands = 1 / 10000.0 ** (torch.arange(head_dim // 4) / (head_dim // 4))
+    rows, columns = (torch.arange(side) / side * 16 for side in grid)
+    by_row = (rows[:, None] * bands)[:, None].expand(-1, grid[1], -1)
+    by_column = (columns[:, None] * bands)[None].expand(grid[0], -1, -1)
+    return torch.cat([by_row, by_column], -1).flatten(0, 1)
+
+
+def turned(x: Tensor, table: Tensor) -> Tensor:
+    """[b, heads, n, d] with every pair of neighbouring channels turned, those of the first token not."""
+    first, rest = x[:, :, :1], x[:, :, 1:]
+    even, odd = rest[..., ::2], rest[..., 1::2]
+    sin, cos = table.sin().to(x.dtype), table.cos().to(x.dtype)
+    pairs = torch.stack([even * cos - odd * sin, odd * cos + even * sin], -1)
+    return torch.cat([first, pairs.flatten(-2)], 2)
