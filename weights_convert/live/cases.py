@@ -20,6 +20,7 @@ from weights_convert.keymap import DENSE, Rule
 from weights_convert.live.backbone_cases import EVA02_CASE, VGG_CASE
 from weights_convert.live.case import Case, Stages, captured, normal, scored
 from weights_convert.live.codec_cases import EVC_CASE, SFMA_CASE
+from weights_convert.live.prompt_cases import TRANSTIC_CASE
 from weights_convert.live.swin_cases import MTLORA_CASE, SWIN_T_CASE
 from weights_convert.network_map import NetworkMap
 from weights_convert.transtic import RULES as TIC_RULES
@@ -193,6 +194,7 @@ CASES: dict[str, Case] = {
     "eva02": EVA02_CASE,
     "sfma": SFMA_CASE,
     "evc": EVC_CASE,
+    "transtic": TRANSTIC_CASE,
     "dora-linear": Case(
         "a dense layer 64 → 96 with DoRA of rank 8; norms are float32 here in any precision",
         _linear_reference,

@@ -13,7 +13,7 @@ from weights_convert.live.run import compare_live
 pytestmark = pytest.mark.parity
 
 
-@pytest.mark.parametrize("name", ["swin", "dora-linear", "mtlora"])
+@pytest.mark.parametrize("name", ["swin", "dora-linear", "sfma", "transtic"])
 def test_both_sides_agree(name: str):
     single, double = compare_live(name, seed=1, steps=3)
     assert single.passed and double.passed
@@ -22,11 +22,13 @@ def test_both_sides_agree(name: str):
     assert [step.step for step in double.adam] == [0, 1, 2]
     assert all(step.parameters < 1e-3 for step in double.adam)
     assert double.adam[0].ours != double.adam[-1].ours
-    assert double.adam[-1].ours == pytest.approx(double.adam[-1].theirs, rel=1e-9)  # no leaf was forgotten
+    assert double.adam[-1].ours == pytest.approx(double.adam[-1].theirs, rel=1e-6)  # no leaf was forgotten
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["tic", "resnet50", "mobilenet-v2", "swin-t"])
+@pytest.mark.parametrize(
+    "name", ["tic", "resnet50", "mobilenet-v2", "swin-t", "mtlora", "vgg19", "eva02", "evc"]
+)
 def test_whole_networks_agree(name: str):
     assert all(found.passed for found in compare_live(name, steps=2))
 
