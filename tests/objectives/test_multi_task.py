@@ -4,7 +4,6 @@ import dataclasses
 import importlib
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -25,14 +24,13 @@ def smoke_config(variant: str = "smoke"):
     return config
 
 
-KEY = jnp.array([0, 1], jnp.uint32)
-
-
 def test_what_is_trained_and_what_is_written(tmp_path):
     config = smoke_config()
+    config.model.swin.update(depths=(1,), heads=(1,), windows=(3,))
+    config.model.channels = (4,)
     state = loop.train(config, tmp_path)
     _, objective = parse(config)
-    _, frozen = paths.select(jax.eval_shape(objective.initial_params, KEY), TRAINED)
+    _, frozen = paths.select(jax.eval_shape(objective.initial_params, jax.random.key(0)), TRAINED)
     kernels = {path.rsplit("/", 2)[-2] for path in paths.flatten(frozen["model"])}
     assert kernels == {"qkv", "proj", "fc1", "fc2"}
     network = load_recognizer("mtlora", tmp_path / "codecs" / "mtlora.safetensors")
@@ -50,7 +48,7 @@ def test_what_is_trained_and_what_is_written(tmp_path):
 def test_the_backbone_run_trains_kernels_and_no_updates():
     _, objective = parse(smoke_config())
     trained, frozen = paths.select(
-        jax.eval_shape(objective.initial_params, KEY), smoke_config("backbone").trainable
+        jax.eval_shape(objective.initial_params, jax.random.key(0)), smoke_config("backbone").trainable
     )
     assert "model/backbone/layer0_block0/attn/qkv/kernel" in paths.flatten(trained)
     assert frozen["model"].keys() == {"lora_shared", "lora_tasks"}
@@ -64,7 +62,7 @@ def test_a_run_starts_from_the_backbone_of_another(tmp_path):
     shapes = expected_params(Swin(spec))
     made = jax.tree.map(lambda leaf: np.full(leaf.shape, 0.25, np.float32), shapes)
     save_weights("swin-t", Swin(spec), made, tmp_path / "backbone.safetensors")
-    started = objective.initial_params(KEY)
+    started = objective.initial_params(jax.random.key(0))
     jax.tree.map(np.testing.assert_array_equal, started["model"]["backbone"], made)
     with pytest.raises(IcmError, match=r"width=8.*a SwinSpec.*width=12.*make them equal"):
         pretrained_backbone(tmp_path / "backbone.safetensors", dataclasses.replace(spec, width=12))
