@@ -44,13 +44,13 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     if variant == "small":
         config.model.update(
             N=64,
-            M=192,
+            M=96,
             widths=(32, 64, 96),
             depths=(2, 2, 2, 2),
             hyper_depths=(1, 1),
             latent_gain=8.0,
             init="lecun",
-            heads=(1, 2, 3, 6),
+            heads=(1, 2, 3, 3),
             drop_path=0.0,
             hyper_heads=(2, 2),
         )

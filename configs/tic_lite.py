@@ -2,7 +2,7 @@
 
     python -m icm_jax.main --config=configs/tic_lite.py --config.data.folder=PHOTOS --workdir=runs/tic_lite
 
-Then the same family with twice the channels of y, from where the first run ended:
+Then the same family with more channels at H/8, from where the first run ended:
 
     python -m icm_jax.main --config=configs/tic_lite.py:wide --config.init_from=runs/tic_lite \
         --config.data.folder=PHOTOS --workdir=runs/tic_lite_wide
@@ -45,7 +45,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     config.checkpoint.every_steps = 2000
     config.log.every_steps = 200
     if variant == "wide":
-        config.model.update(M=192, widths=(32, 64, 96))
+        config.model.update(widths=(32, 64, 96))
         config.rate.update(
             lmbda=(0.0009, 0.0018, 0.0035, 0.007, 0.015, 0.035),
             order=(0, 3, 4, 5, 1, 3, 4, 5, 2, 3, 4, 5),  # what more channels are for: the upper rates

@@ -8,7 +8,7 @@ codec: `fold` gives the plain parameter tree of one rate, and that is what is ex
 Cui et al. (CVPR 2021), put on every convolution instead of the latents alone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -27,6 +27,26 @@ def expand(params: Params, rates: int) -> dict[str, Any]:
         "shared": shared,
         "gains": jax.tree.map(lambda leaf: jnp.zeros((rates, leaf.shape[-1]), leaf.dtype), shared),
         "own": jax.tree.map(lambda leaf: jnp.stack([leaf] * rates), own),
+    }
+
+
+def join(members: Sequence[Params]) -> dict[str, Any]:
+    """The family of codecs that were folded from one: `fold` gives each of them back, up to rounding.
+
+    Kernels that differ by more than a gain an output channel keep the direction of the first member's.
+    """
+    size = lambda kernel: jnp.sqrt(jnp.sum(jnp.square(kernel), axis=range(kernel.ndim - 1)))  # noqa: E731
+    parts = [paths.select(member, [".*/kernel"]) for member in members]
+    shared = parts[0][0]
+    gains = [
+        jax.tree.map(lambda kernel, first: jnp.log(size(kernel) / size(first)), kernels, shared)
+        for kernels, _ in parts
+    ]
+    stack = lambda *leaves: jnp.stack(leaves)  # noqa: E731
+    return {
+        "shared": shared,
+        "gains": jax.tree.map(stack, *gains),
+        "own": jax.tree.map(stack, *(own for _, own in parts)),
     }
 
 

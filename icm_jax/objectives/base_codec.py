@@ -146,11 +146,16 @@ class _Codec:
         return (transplant if new_stacks else widen)(trained, fresh)
 
     def _trained(self, source: Path) -> Any:
-        """Parameters to start from: a codec folder's, or the averaged ones of another run."""
-        if not (source / "codec.json").exists():
-            return averaged_params(source)
-        params, rates = store.load(source).params, len(self.rate.lmbda)
-        return params if rates == 1 else rate_family.expand(params, rates)
+        """Parameters to start from: one codec's, those of a folder `q1`, `q2`, … or the averaged ones of a run."""
+        rates = len(self.rate.lmbda)
+        qualities = range(self.rate.first_quality, self.rate.first_quality + rates)
+        if (source / "codec.json").exists():
+            params = store.load(source).params
+            return params if rates == 1 else rate_family.expand(params, rates)
+        if all((source / f"q{quality}" / "codec.json").exists() for quality in qualities):
+            members = [store.load(source / f"q{quality}").params for quality in qualities]
+            return members[0] if rates == 1 else rate_family.join(members)
+        return averaged_params(source)
 
     def member(self, params: Params, rate: int | Array) -> Params:
         """Parameters of one rate."""

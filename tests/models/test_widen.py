@@ -1,7 +1,6 @@
-"""A widened codec computes what the narrow one did, and its fresh channels cost next to nothing."""
+"""A widened codec computes what the narrow one did."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -26,22 +25,23 @@ NARROW = {
 def codec(**changes):
     model = build(model_spec({**NARROW, **changes}))
     x = jax.random.uniform(jax.random.key(1), (1, 64, 64, 3))
-    return model, jax.jit(model.init)(jax.random.key(len(changes)), x)["params"], x
+    return model, jax.jit(model.init)(jax.random.key(len(changes), impl="rbg"), x)["params"], x
 
 
 def test_old_channels_compute_what_they_did() -> None:
     model, params, x = codec()
-    wide_model, fresh, _ = codec(M=32, widths=(8, 8, 16))
+    wide_model, fresh, _ = codec(widths=(12, 8, 16))
     wide = widen(params, fresh)
-    before, after = model.apply({"params": params}, x), wide_model.apply({"params": wide}, x)
-    np.testing.assert_allclose(after.y_hat[..., :16], before.y_hat, atol=1e-4)
-    np.testing.assert_allclose(after.x_hat, before.x_hat, atol=1e-4)
-    bits = [-float(jnp.log2(latents.y_likelihoods).sum()) for latents in (before, after)]
-    assert bits[1] < bits[0] + 0.5 * (after.y_hat.size - before.y_hat.size)
+    before, after = (
+        jax.jit(model.apply)({"params": params}, x),
+        jax.jit(wide_model.apply)({"params": wide}, x),
+    )
+    for name in ("y_hat", "x_hat", "y_likelihoods"):
+        np.testing.assert_allclose(getattr(after, name), getattr(before, name), atol=1e-4)
 
 
 def test_families_are_widened_member_by_member() -> None:
-    (_, params, _), (_, fresh, _) = codec(), codec(M=32)
+    (_, params, _), (_, fresh, _) = codec(), codec(widths=(8, 8, 16))
     wide = widen(rate_family.expand(params, 2), rate_family.expand(fresh, 2))
     one, other = rate_family.fold(wide, 1), widen(params, fresh)
     for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
@@ -49,6 +49,8 @@ def test_families_are_widened_member_by_member() -> None:
 
 
 def test_a_model_can_only_grow() -> None:
-    (_, params, _), (_, fresh, _) = codec(M=32), codec()
+    (_, params, _), (_, fresh, _) = codec(widths=(8, 8, 16)), codec()
     with pytest.raises(IcmError, match="a model can only grow"):
         widen(params, fresh)
+    with pytest.raises(IcmError, match="y can not be widened, from 16 to 32 channels"):
+        widen(fresh, codec(M=32)[1])
