@@ -7,6 +7,7 @@ Then the same family with more channels at H/8, from where the first run ended:
     python -m icm_jax.main --config=configs/tic_lite.py:wide --config.init_from=runs/tic_lite \
         --config.data.folder=PHOTOS --workdir=runs/tic_lite_wide
 
+Expected after the second run (docs/models.md): 0.27 bpp at 29.15 dB and 0.53 bpp at 31.39 dB on Kodak, real bytes.
 `configs/tic_lite.py:smoke` trains a few steps on small crops.
 """
 

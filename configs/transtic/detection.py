@@ -7,6 +7,9 @@
 included codec and photos against a small network of random weights.
 
 Loss: d + w · bpp with w = 2, 1, 0.5, 0.2 from the lowest rate up, d over p2 to p6 of Faster R-CNN.
+
+Expected, as printed in the paper's Table 1 against the untuned codec: prompts -46.07 % BD-rate, +2.72 mAP;
+SFT -26.56 %, +1.37; full +4.11 mAP. Not yet reproduced here at the published length.
 """
 
 import ml_collections

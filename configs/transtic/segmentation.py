@@ -7,6 +7,9 @@
 included codec and photos against a small network of random weights.
 
 Loss: d + w · bpp with w = 2, 1, 0.5, 0.2 from the lowest rate up, d over p2 to p6 of Mask R-CNN.
+
+Expected, as printed in the paper's Table 1 against the untuned codec: prompts -45.83 % BD-rate, +2.66 mAP;
+SFT -26.47 %, +1.40; full +3.86 mAP. Not yet reproduced here at the published length.
 """
 
 import ml_collections
