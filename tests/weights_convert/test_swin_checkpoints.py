@@ -10,13 +10,14 @@ import pytest
 import safetensors.numpy
 
 from icm_jax.cli import main
+from icm_jax.layers.window_attention import relative_position_index
 from icm_jax.recognizers.registry import load_recognizer
 from icm_jax.recognizers.swin import Swin, SwinSpec
 from weights_convert.golden import check_file
 from weights_convert.keymap import ConversionError
 from weights_convert.network_map import shapes_of
 from weights_convert.sources import sources_of
-from weights_convert.swin import SWIN, swin_from_state_dict
+from weights_convert.swin import SWIN, swin_from_state_dict, swin_map
 from weights_convert.torchvision import expected_params
 
 SHARED = Path(__file__).parents[3] / "shared" / "golden" / "all_in_one"
@@ -79,7 +80,23 @@ def test_a_backbone_without_norm_and_head(state_dict: dict[str, np.ndarray]):
     assert "logits" not in jax.eval_shape(network.apply, {"params": params}, jnp.zeros((1, 32, 32, 3)))
 
 
-def test_windows_that_are_not_square_are_refused(state_dict: dict[str, np.ndarray]):
-    table = "layers.0.blocks.0.attn.relative_position_bias_table"
+def test_windows_as_short_as_their_map(state_dict: dict[str, np.ndarray]):
+    """Images of 8×12 are maps of 2×3 and 1×2 tokens, whose windows of 3 and 2 have tables of 3·5 and 1·3 offsets."""
+    tables = {n: a for n, a in state_dict.items() if n.endswith("bias_table")}
+    rng, offsets = np.random.default_rng(1), {3: 15, 2: 3}
+    short = {n: rng.normal(size=(offsets[3 - int(n[7])], a.shape[1])).astype("f") for n, a in tables.items()}
+    state = as_timm(state_dict | short)
     with pytest.raises(ConversionError, match="a table of 15 relative positions is of windows that are not"):
-        swin_from_state_dict(state_dict | {table: np.zeros((15, 1), np.float32)})
+        swin_from_state_dict(state)
+    with pytest.raises(ConversionError, match="fits no window of a map of 2×2"):
+        swin_from_state_dict(state, (8, 8))
+    network, params = swin_from_state_dict(state, (8, 12))
+    assert network.spec.windows == (3, 2)
+    table, given = params["layer0_block1"]["attn"]["relative_position_bias"], short[list(tables)[1]]
+    bias = table[relative_position_index(3)].reshape(3, 3, 3, 3, -1)[:2, :, :2]
+    for q_row, q_column, k_row, k_column in np.ndindex(2, 3, 2, 3):
+        row = (q_row - k_row + 1) * 5 + q_column - k_column + 2
+        np.testing.assert_array_equal(bias[q_row, q_column, k_row, k_column], given[row])
+    back = swin_map((8, 12)).invert(network, params, shapes_of(state))
+    for name, array in back.items():
+        np.testing.assert_array_equal(array, state[name])
