@@ -67,13 +67,16 @@ def required(sections: Sequence[Section], *types: SectionType) -> list[bytes]:
     """Payloads of the sections a coding can not do without.
 
     Raises:
-        DamagedSection: one is missing.
+        DamagedSection: one is missing, or there more than once.
     """
-    payload = {section.type: section.payload for section in sections}
+    payloads = []
     for wanted in types:
-        if wanted not in payload:
-            raise DamagedSection(wanted.name, "the stream does not have it")
-    return [payload[wanted] for wanted in types]
+        found = [section.payload for section in sections if section.type is wanted]
+        if len(found) != 1:
+            count = f"{len(found)} times, not once" if found else "not at all"
+            raise DamagedSection(wanted.name, f"the stream has it {count}")
+        payloads.append(found[0])
+    return payloads
 
 
 def rounded(values: np.ndarray) -> Int32[np.ndarray, "..."]:
