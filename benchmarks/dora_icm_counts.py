@@ -4,12 +4,12 @@ python benchmarks/dora_icm_counts.py
 """
 
 from functools import partial
-from typing import Any
 
 import jax
 
 from icm_jax.adapters import low_rank
 from icm_jax.adapters.low_rank import LowRankSpec
+from icm_jax.evaluate.task_complexity import dora_icm_params
 from icm_jax.models.dora_icm.decoder import FULL_WIDTHS
 from icm_jax.models.dora_icm.model import initial
 from icm_jax.models.dora_icm.spec import DoraICMSpec
@@ -27,15 +27,9 @@ ADAPTERS = {
 }
 
 
-def shapes(spec: DoraICMSpec) -> dict[str, Any]:
-    """Shapes of all parameters of a model."""
-    tree: dict[str, Any] = jax.eval_shape(lambda: initial(jax.random.key(0), spec)[0])
-    return tree
-
-
 def row(name: str, spec: DoraICMSpec) -> str:
     """Counts of the parts and, in millions, of what is trained and of full fine-tuning."""
-    counts = {part: low_rank.count(tree) for part, tree in shapes(spec).items()}
+    counts = dora_icm_params(spec)
     own = sum(counts.get(part, 0) for part in PARTS)
     full = own - counts["adapter"] + counts["backbone"]
     columns = "".join(f"{counts.get(part, 0):>13,}" for part in PARTS)
@@ -50,7 +44,7 @@ def main() -> None:
             print(row(f"{dataset} {name} ({task.outputs})", DoraICMSpec(outputs=task.outputs)))
     print(row("nyud semseg, no codec", DoraICMSpec(compress=False)))
     print(row("nyud semseg, full decoder", DoraICMSpec(decoder_widths=FULL_WIDTHS)))
-    backbone = shapes(DoraICMSpec())["backbone"]
+    backbone = jax.eval_shape(lambda: initial(jax.random.key(0), DoraICMSpec())[0])["backbone"]
     total = low_rank.count(backbone)
     print(f"\n{'adapters of the backbone':<32}{'parameters':>12}{'of ' + format(total, ','):>18}")
     for name, spec in ADAPTERS.items():

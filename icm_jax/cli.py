@@ -111,18 +111,6 @@ def _parser() -> argparse.ArgumentParser:
     add_live(parity)
     parity.add_argument("--json", action="store_true", help="print rows as JSON")
 
-    complexity = _command(
-        commands, "complexity", _complexity, "parameters and kMACs a pixel", "icm complexity tic-lite"
-    )
-    complexity.add_argument(
-        "codec",
-        metavar="CODEC",
-        help="included codec, codec folder, or published: tic, tic-original, CompressAI's (bmshj2018-hyperprior, "
-        "mbt2018-mean, cheng2020-attn, …), and on tic: transtic, sfma, all-in-one, sft, channel-selection, roi",
-    )
-    _add_adapter(complexity)
-    complexity.add_argument("--json", action="store_true", help="print a record instead of a table")
-
     add_commands(functools.partial(_command, commands))
     add_convert_commands(functools.partial(_command, commands))
     add_data_commands(functools.partial(_command, commands))
@@ -234,25 +222,6 @@ def _parity(options: argparse.Namespace) -> int:
     from weights_convert.golden import run_parity
 
     return run_parity(options.paths, as_json=options.json)
-
-
-def _complexity(options: argparse.Namespace) -> int:
-    from icm_jax.adapters import store
-    from icm_jax.adapters.registry import ADAPTERS
-    from icm_jax.codec import Codec
-    from icm_jax.evaluate.complexity import complexity, format_table
-    from icm_jax.models.registry import MODELS
-
-    name, adapter = options.codec, store.load(options.adapter).codec_spec if options.adapter else None
-    if name in ADAPTERS and adapter is None:
-        spec, adapter = MODELS["tic"].spec(), ADAPTERS[name]()
-    elif name in MODELS and not Path(name).exists():
-        spec = MODELS[name].spec()
-    else:
-        spec = Codec.load(name).stored.spec
-    result = complexity(spec, adapter)
-    print(json.dumps(result._asdict(), indent=2) if options.json else format_table({name: result}))
-    return DONE
 
 
 def _runs(options: argparse.Namespace) -> int:

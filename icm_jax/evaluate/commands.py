@@ -1,4 +1,7 @@
-"""Arguments and actions of `icm eval`, `icm bd` and `icm report`; light to import, so that `icm --help` stays quick."""
+"""Arguments and actions of `icm eval`, `icm bd`, `icm report` and `icm complexity`.
+
+Light to import, so that `icm --help` stays quick.
+"""
 
 import argparse
 import dataclasses
@@ -38,6 +41,9 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
             "plots, tables and a page of results",
             "icm report results/*.json -o report --layout transtic-table1",
         )
+    )
+    _add_complexity(
+        add("complexity", _complexity, "parameters and kMACs a pixel", "icm complexity --layout aio-table5")
     )
 
 
@@ -103,6 +109,27 @@ def _add_report(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_complexity(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "codec",
+        nargs="?",
+        metavar="CODEC",
+        help="included codec, codec folder, or published: tic, tic-original, dora-icm, eva02-large (tiny, small, "
+        "base), CompressAI's (bmshj2018-hyperprior, mbt2018-mean, cheng2020-attn, …), and on tic: transtic, sfma, "
+        "all-in-one, sft, channel-selection, roi",
+    )
+    parser.add_argument("-a", "--adapter", type=Path, metavar="FILE", help="adapter to put on the codec")
+    parser.add_argument(
+        "--layout",
+        help="instead a paper's table, beside what is counted here: transtic, transtic-a1, aio-table5, dora, "
+        "dora-storage",
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="DIR", help="with --layout: also DIR/LAYOUT.md, .tex and .csv"
+    )
+    parser.add_argument("--json", action="store_true", help="print a record, or rows, instead of a table")
+
+
 def _eval(options: argparse.Namespace) -> int:
     from icm_jax.evaluate.curves import markdown_table
     from icm_jax.evaluate.evaluation import Plan, evaluate
@@ -149,6 +176,23 @@ def _report(options: argparse.Namespace) -> int:
 
     results = read_results(options.results)
     print(f"open {write_report(results, options.output, options.anchor, options.layout)}")
+    return DONE
+
+
+def _complexity(options: argparse.Namespace) -> int:
+    from icm_jax.evaluate.complexity_tables import complexity_table
+    from icm_jax.evaluate.named_complexity import named_complexity
+
+    if bool(options.codec) == bool(options.layout):
+        raise IcmError("name either a codec or a --layout; for example: icm complexity tic-lite")
+    if options.codec:
+        record, text = named_complexity(options.codec, options.adapter)
+        print(json.dumps(record, indent=2) if options.json else text)
+        return DONE
+    filled = complexity_table(options.layout)
+    if options.output:
+        filled.write(options.output, options.layout)
+    print(json.dumps(filled.records(), indent=1, ensure_ascii=False) if options.json else filled.markdown())
     return DONE
 
 

@@ -45,6 +45,10 @@ class TextTable(NamedTuple):
         csv.writer(buffer, lineterminator="\n").writerows([self.head, *self.rows])
         return buffer.getvalue()
 
+    def records(self) -> list[dict[str, str]]:
+        """The rows by the names of the head, for JSON."""
+        return [dict(zip(self.head, row, strict=True)) for row in self.rows]
+
     def write(self, folder: Path, name: str) -> None:
         """Writes NAME.md, NAME.tex and NAME.csv."""
         for extension, text in (("md", self.markdown()), ("tex", self.latex()), ("csv", self.csv())):
