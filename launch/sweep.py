@@ -168,6 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise IcmError("--config is missing; name the config file to sweep over")
         runs = list(runs_of(options.config, options.root, parse_grid(options.grid), options.extra))
         waiting = [run for run in runs if not run.finished]
+        options.root.mkdir(parents=True, exist_ok=True)
         jobs = options.root / "jobs.txt"
         write_bytes(jobs, "".join(shlex.join(run.arguments) + "\n" for run in waiting).encode())
         print(f"{len(runs)} runs, {len(runs) - len(waiting)} finished, {len(waiting)} to do; list: {jobs}")

@@ -38,6 +38,7 @@ def get_config(variant: str = "dora") -> ml_collections.ConfigDict:
         "compress": variant != "backbone",
         "decoder_widths": (64, 48, 32),
     }
+    config.data = {"name": "scenes", "count": 2000, "size": 128, "seed": 1, "batch_size": 8, "folder": ""}
     config.optim.update(
         learning_rate=5e-4, total_steps=20_000, warmup_steps=500, schedule="cosine", ema_decay=0.999
     )

@@ -1,6 +1,6 @@
 """DoRA-ICM for one dense task: rate + λ · w · (loss of the final + loss of the preliminary prediction).
 
-    scene ─► EVA-02 + DoRA ─► preliminary decoder ─► feature codec ─► decoder ─► prediction ─► loss against the label
+    photo ─► EVA-02 + DoRA ─► preliminary decoder ─► feature codec ─► decoder ─► prediction ─► loss against the label
 
 The same objective trains what it is compared with: all parameters (`trainable=("model/.*",)`), a fixed backbone
 (`model.rank=0`), LoRA (`model.magnitude=False`), no codec (`model.compress=False`), which also pretrains a backbone.
@@ -18,7 +18,7 @@ import numpy as np
 from jax import Array
 
 from icm_jax.adapters import store as adapter_store
-from icm_jax.data.scenes import SceneSource, scene_batches
+from icm_jax.data.dense_sources import DenseSource, read_source, source_values
 from icm_jax.errors import IcmError
 from icm_jax.models.dora_icm import model as dora_icm
 from icm_jax.models.dora_icm.spec import DoraICMSpec
@@ -30,15 +30,13 @@ from icm_jax.tasks.dense import DenseTask, dense_task, rate_task_loss
 from icm_jax.train.config import RunConfig
 from icm_jax.train.objective import Batch, Loss, Objective, Params, Share
 
-LABELS = {"edge": "boundary"}  # what a task's label is called among a scene's, where the names differ
-
 
 @dataclass(frozen=True)
 class DenseConfig:
     """Which task, how much a bit is worth, and where the backbone comes from.
 
     Attributes:
-        task: a dense task of the scenes.
+        task: a dense task of the data.
         lmbda: weight of the task against bits a pixel.
         supervise_preliminary: also judge the preliminary prediction, as published.
         dropout: of the adapters' inputs.
@@ -50,17 +48,6 @@ class DenseConfig:
     supervise_preliminary: bool = True
     dropout: float = 0.0
     backbone: str = ""
-
-
-@dataclass(frozen=True)
-class SceneConfig:
-    """How many scenes, of which size; `folder` keeps rendered ones for the next run."""
-
-    count: int = 2000
-    size: int = 128
-    seed: int = 1
-    batch_size: int = 8
-    folder: str = ""
 
 
 def read_model(values: Mapping[str, Any]) -> DoraICMSpec:
@@ -75,16 +62,16 @@ def read_model(values: Mapping[str, Any]) -> DoraICMSpec:
     return spec
 
 
-SECTIONS: dict[str, Callable[..., Any]] = {"model": read_model, "dense": DenseConfig, "data": SceneConfig}
+SECTIONS: dict[str, Callable[..., Any]] = {"model": read_model, "dense": DenseConfig, "data": read_source}
 
 
-def dense_prediction(run: RunConfig, model: DoraICMSpec, dense: DenseConfig, data: SceneConfig) -> Objective:
+def dense_prediction(run: RunConfig, model: DoraICMSpec, dense: DenseConfig, data: DenseSource) -> Objective:
     """The objective of a config with the sections above.
 
     Raises:
-        IcmError: an unknown task, or a model whose prediction has another number of channels.
+        IcmError: a task that the data has no labels of, or a model whose prediction has another number of channels.
     """
-    task = dense_task("scenes", dense.task)
+    task = dense_task(data.dataset, dense.task)
     if model.outputs != task.outputs:
         raise IcmError(f"model.outputs={model.outputs}, but {dense.task} has {task.outputs} channels")
     trained = _DensePrediction(run, model, dense, data, task)
@@ -105,7 +92,7 @@ class _DensePrediction:
     run: RunConfig
     spec: DoraICMSpec
     config: DenseConfig
-    data: SceneConfig
+    data: DenseSource
     task: DenseTask
 
     def initial_params(self, key: Array) -> dict[str, Any]:
@@ -126,38 +113,30 @@ class _DensePrediction:
         return Loss(value, parts, {"batch_stats": changed["batch_stats"]})
 
     def _judge(self, output: dora_icm.Output, batch: Batch) -> tuple[Array, dict[str, Array]]:
-        label = batch[LABELS.get(self.config.task, self.config.task)]
+        label = batch[self.config.task]
         supervised = self.config.supervise_preliminary
         return rate_task_loss(output, label, self.task, self.config.lmbda, supervised)
 
     def batches(self, seed: int, share: Share, first: int) -> Any:
-        return scene_batches(
-            self._source(self.data.seed), self.data.batch_size, seed, (share.index, share.count), first
-        )
-
-    def _source(self, seed: int, count: int | None = None) -> SceneSource:
-        folder = Path(self.data.folder) if self.data.folder else None
-        return SceneSource(count or self.data.count, self.data.size, seed, folder)
+        return self.data.batches((self.config.task,), seed, (share.index, share.count), first)
 
     def validate(self, params: Params) -> dict[str, float]:
-        """Loss and its parts, with rounded latents, on scenes of another seed."""
-        source = self._source(self.data.seed + 1, self.data.batch_size)
-        rows = [source[i] for i in range(len(source))]
-        batch = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-        value, parts = self._validated(params, batch)
-        return {"loss": float(value)} | {name: float(part) for name, part in parts.items()}
+        """Loss and its parts, with rounded latents, means over the held-out batches."""
 
-    def _validated(self, params: Params, batch: Batch) -> tuple[Array, dict[str, Array]]:
         @jax.jit
-        def forward(params: Params, image: Array) -> dora_icm.Output:
+        def judged(params: Params, batch: Batch) -> tuple[Array, dict[str, Array]]:
             variables = dora_icm.variables(self.spec, params["model"], params["batch_stats"])
-            return dora_icm.DoraICM(self.spec).apply(variables, normalise(image.astype(jnp.float32) / 255.0))
+            images = normalise(batch["image"].astype(jnp.float32) / 255.0)
+            return self._judge(dora_icm.DoraICM(self.spec).apply(variables, images), batch)
 
-        return self._judge(forward(params, batch["image"]), batch)
+        measured = [judged(params, batch) for batch in self.data.held_out((self.config.task,))]
+        losses = {"loss": [value for value, _ in measured]}
+        losses |= {name: [parts[name] for _, parts in measured] for name in measured[0][1]}
+        return {name: float(np.mean(values)) for name, values in losses.items()}
 
     def export(self, params: Params, facts: Mapping[str, Any], folder: Path) -> list[Path]:
         """The backbone; beside it what was trained on it: the codec of the task, and the adapter alone."""
-        facts = {**facts, **dataclasses.asdict(self.config), "scenes": dataclasses.asdict(self.data)}
+        facts = {**facts, **dataclasses.asdict(self.config), "data": source_values(self.data)}
         written = [folder / "backbone.safetensors"]
         stored.write_backbone(written[0], params["model"]["backbone"], facts)
         if self.spec.rank:

@@ -13,13 +13,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 from icm_jax import paths
-from icm_jax.data.scenes import SceneSource, scene_batches
+from icm_jax.data.dense_sources import SceneConfig
 from icm_jax.errors import IcmError
-from icm_jax.objectives.dense_prediction import LABELS, SceneConfig
 from icm_jax.recognizers.mtlora import PREPROCESSING, MTLoRA, MTLoRASpec
 from icm_jax.recognizers.registry import load_recognizer, save_weights
 from icm_jax.recognizers.swin import Swin, SwinSpec
@@ -121,25 +119,16 @@ class _MultiTask:
 
     def _judge(self, predictions: Mapping[str, Array], batch: Batch) -> tuple[Array, dict[str, Array]]:
         """The weighted sum, and the loss of each task."""
-        parts = {
-            name: task.loss(predictions[name], batch[LABELS.get(name, name)])
-            for name, task in self.tasks.items()
-        }
+        parts = {name: task.loss(predictions[name], batch[name]) for name, task in self.tasks.items()}
         total = jnp.stack([task.weight * parts[name] for name, task in self.tasks.items()]).sum()
         return total, parts
 
     def batches(self, seed: int, share: Share, first: int) -> Any:
-        source = self._source(self.data.seed, self.data.count)
-        return scene_batches(source, self.data.batch_size, seed, (share.index, share.count), first)
-
-    def _source(self, seed: int, count: int) -> SceneSource:
-        return SceneSource(count, self.data.size, seed, Path(self.data.folder) if self.data.folder else None)
+        return self.data.batches(self.spec.tasks, seed, (share.index, share.count), first)
 
     def validate(self, params: Params) -> dict[str, float]:
         """Loss and that of each task, with the network as it is used, on scenes of another seed."""
-        source = self._source(self.data.seed + 1, self.data.batch_size)
-        rows = [source[i] for i in range(len(source))]
-        batch = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+        (batch,) = self.data.held_out(self.spec.tasks)
 
         @jax.jit
         def judged(params: Params, batch: Batch) -> tuple[Array, dict[str, Array]]:

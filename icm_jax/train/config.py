@@ -27,8 +27,9 @@ class OptimConfig:
         optimizer: "adam", as published; "adamw", whose weight decay Adam does not see; or "muon" (orthogonalised
             momentum for kernels, Adam for the rest), which needs half the steps on small convolutional codecs.
         learning_rate: peak, reached after `warmup_steps`.
-        schedule: "constant", "milestones" (halved at each fraction of `milestones`) or "cosine" (constant until
-            the fraction `decay_start` of the run, then a half cosine down to `final_fraction` of the peak).
+        schedule: "constant", "milestones" (halved at each fraction of `milestones`), "cosine" (constant until
+            the fraction `decay_start` of the run, then a half cosine down to `final_fraction` of the peak) or
+            "polynomial" (the share of the run that is left, to the power `power`).
         rates: path rules -> factor on the learning rate.
         weight_decay: added to the gradient before Adam sees it (coupled, as PyTorch's Adam does it), and with "adamw"
             to what Adam makes of the gradient.
@@ -48,6 +49,7 @@ class OptimConfig:
     milestones: tuple[float, ...] = (0.5, 0.75)
     decay_start: float = 0.0
     final_fraction: float = 0.02
+    power: float = 0.9
     rates: tuple[Rule[float], ...] = ()
     weight_decay: float = 0.0
     decay: tuple[Rule[float], ...] = ()
@@ -58,7 +60,7 @@ class OptimConfig:
     skip_not_finite: int = 0
 
     def __post_init__(self) -> None:
-        _one_of("optim.schedule", self.schedule, ("constant", "milestones", "cosine"))
+        _one_of("optim.schedule", self.schedule, ("constant", "milestones", "cosine", "polynomial"))
         _one_of("optim.optimizer", self.optimizer, ("adam", "adamw", "muon"))
         _at_least("optim.total_steps", self.total_steps, 1)
         _at_least("optim.accumulate", self.accumulate, 1)

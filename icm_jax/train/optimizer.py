@@ -20,6 +20,8 @@ def schedule(config: OptimConfig) -> optax.Schedule:
         start = round(total * config.decay_start)
         decay = optax.cosine_decay_schedule(peak, max(1, total - start), config.final_fraction)
         main = optax.join_schedules([optax.constant_schedule(peak), decay], [start])
+    elif config.schedule == "polynomial":
+        main = optax.polynomial_schedule(peak, 0.0, config.power, total)
     else:
         main = optax.constant_schedule(peak)
     warmup = config.warmup_steps

@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from icm_jax.train.config import OptimConfig
-from icm_jax.train.optimizer import optimizer
+from icm_jax.train.optimizer import optimizer, schedule
 
 DECAY, RATE = 0.1, 0.01
 
@@ -41,3 +41,10 @@ def test_weight_decay_is_coupled_or_not(name: str, reference: optax.GradientTran
         updates, states[1] = reference.update(gradients, states[1], expected)
         expected = optax.apply_updates(expected, updates)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), found, expected)
+
+
+def test_polynomial_schedule_ends_at_nothing():
+    rate = schedule(OptimConfig(learning_rate=2e-5, total_steps=160_000, schedule="polynomial", power=0.9))
+    steps = (0, 40_000, 159_999, 160_000)
+    expected = [2e-5 * (1 - step / 160_000) ** 0.9 for step in steps]
+    np.testing.assert_allclose([rate(step) for step in steps], expected, rtol=1e-3, atol=1e-12)

@@ -1,0 +1,66 @@
+"""DoRA-ICM's published configs, and training on data sets that were built."""
+
+import importlib
+import json
+
+import numpy as np
+import pytest
+
+from icm_jax.data.builders.build import build
+from icm_jax.data.recipes import RECIPES, Recipe, Resize, Warp
+from icm_jax.errors import IcmError
+from icm_jax.pretrained import store
+from icm_jax.tasks.dense import TASKS
+from icm_jax.train import loop
+from icm_jax.train.registry import parse
+from tests.data import dummy_archives
+
+
+def config_of(dataset: str, variant: str):
+    return importlib.import_module(f"configs.dora_icm.{dataset}").get_config(variant)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "task"), [(dataset, task) for dataset in ("nyud", "pascal") for task in TASKS[dataset]]
+)
+def test_published_recipes_of_every_task(dataset: str, task: str) -> None:
+    config = config_of(dataset, task)
+    run, objective = parse(config)
+    assert objective.batch_size == 2
+    assert (run.optim.total_steps, run.optim.learning_rate, run.optim.weight_decay) == (160_000, 2e-5, 1e-6)
+    assert config.model.outputs == TASKS[dataset][task].outputs
+
+
+def test_a_recipe_trains_on_a_built_set(tmp_path, monkeypatch) -> None:
+    monkeypatch.setitem(RECIPES, "small", Recipe(Warp((64, 64), 0.0, (1.0, 1.2)), Resize((64, 64))))
+    dummy_archives.pascal(tmp_path / "archive")
+    build("pascal_mt", tmp_path / "archive", tmp_path / "sets", as_is=True)
+    config = config_of("pascal", "smoke")
+    config.data = config_of("pascal", "sal").data
+    config.data.update(recipe="small", threads=1, data_dir=str(tmp_path / "sets"))
+    config.dense.task, config.model.outputs = "sal", 2
+    state = loop.train(config, tmp_path / "run")
+    assert int(state.step) == 2
+    (written,) = (tmp_path / "run" / "codecs").glob("q1")
+    assert store.load(written).spec.outputs == 2
+    lines = map(json.loads, (tmp_path / "run" / "metrics.jsonl").read_text().splitlines())
+    (validation,) = [line["validation"] for line in lines if "validation" in line]
+    assert {"loss", "estimated_bpp", "final", "preliminary"} <= validation.keys()
+    assert np.isfinite(list(validation.values())).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dataset", ["nyud", "pascal"])
+def test_smoke_runs_need_no_data(dataset: str, tmp_path) -> None:
+    state = loop.train(config_of(dataset, "smoke"), tmp_path)
+    assert int(state.step) == 2 and (tmp_path / "codecs" / "q1").is_dir()
+
+
+def test_what_does_not_fit_is_named() -> None:
+    config = config_of("nyud", "semseg")
+    config.dense.task = "sal"
+    with pytest.raises(IcmError, match="nyud has no task 'sal'; choose one of semseg, depth, normals, edge"):
+        parse(config)
+    config.dense.task = "depth"
+    with pytest.raises(IcmError, match=r"model\.outputs=40, but depth has 1 channels"):
+        parse(config)
