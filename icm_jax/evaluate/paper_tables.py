@@ -93,7 +93,7 @@ DORA_TABLE3 = PaperTable(
         PaperColumn("Semseg", "semseg-nyud", "miou"),
         PaperColumn("Depth", "depth", "rmse", is_error=True),
         PaperColumn("Normal", "normals", "mean", is_error=True),
-        PaperColumn("Boundary", "boundary", "ods_f"),
+        PaperColumn("Boundary", "boundary-nyud", "ods_f"),
     ),
     rows={
         "VVC + DoRA FT Baseline": ((-27.16, 4.20), (-37.66, -0.06), (7.92, 0.34), (33.64, -3.31)),

@@ -35,7 +35,7 @@ SYNTAX = re.compile(
 )
 
 # What adapters of several tasks call the picture of a task, where its name is another.
-PICTURES = {"saliency": "sal", "semseg-nyud": "semseg", "boundary": "edge"}
+PICTURES = {"saliency": "sal", "semseg-nyud": "semseg", "boundary": "edge", "boundary-nyud": "edge"}
 
 
 class Subject(NamedTuple):

@@ -19,7 +19,8 @@ from icm_jax.metrics.meter import check_same_shape, ratio
 from icm_jax.metrics.thinning import thin
 
 THRESHOLDS = np.arange(1, 100) / 100
-MAX_DISTANCE_PASCAL = 0.0075  # share of the diagonal; work on NYUD takes 0.011
+MAX_DISTANCE_PASCAL = 0.0075  # share of the diagonal; BSDS500 has the same
+MAX_DISTANCE_NYUD = 0.011
 INTERPOLATION_STEPS = 100  # between neighbouring thresholds, as the BSDS benchmark does
 
 Thinning = Literal["full", "early", "none"]  # of predictions; "early" stops where pyEdgeEval does

@@ -13,23 +13,32 @@ from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 def count_matches(prediction: np.ndarray, label: np.ndarray, max_distance: float) -> int:
     """Most pairs of boundary pixels, one of each bool map [h, w], at most `max_distance` pixels apart."""
-    rows, columns, distances = _candidates(prediction, label, max_distance)
-    count, others = int(prediction.sum()), int(label.sum())
-    if not len(rows):
+    pixels, others, distances = _candidates(prediction, label, max_distance)
+    if not len(pixels):
         return 0
-    # Each pixel of the prediction may also take a partner of its own, outside the label.
+    # Only pixels with a partner in reach take part. Every one of the rows that stays alone is searched for at length,
+    # so rows are the side with fewer of them.
+    rows, columns = sorted(map(_renumbered, (pixels, others)), key=np.max)
+    count, there = rows.max() + 1, columns.max() + 1
+    # Each row may also take a partner of its own, outside the other side.
     outside = np.arange(count)
     costs = 1 + distances  # SciPy takes a cost of 0 for no edge
-    left_out = (1 + max_distance) * (1 + min(count, others))  # one pair more outweighs all distances together
+    left_out = (1 + max_distance) * (1 + count)  # one pair more outweighs all distances together
     graph = csr_array(
         (
             np.concatenate([costs, np.full(count, left_out)]),
-            (np.concatenate([rows, outside]), np.concatenate([columns, others + outside])),
+            (np.concatenate([rows, outside]), np.concatenate([columns, there + outside])),
         ),
-        shape=(count, others + count),
+        shape=(count, there + count),
     )
     _, partners = min_weight_full_bipartite_matching(graph)
-    return int((partners < others).sum())
+    return int((partners < there).sum())
+
+
+def _renumbered(numbers: np.ndarray) -> np.ndarray:
+    """The same, without gaps between the numbers that occur."""
+    renumbered: np.ndarray = np.unique(numbers, return_inverse=True)[1]
+    return renumbered
 
 
 def _candidates(

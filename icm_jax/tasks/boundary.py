@@ -1,8 +1,10 @@
 """Object boundaries. Labels are maps of thin lines, `.npy` or PNG, not 0 on a boundary.
 
-Matching takes seconds a picture: it solves an assignment at each of 99 thresholds.
+Matching takes a second or two a picture: it solves an assignment at each of 99 thresholds
+(`benchmarks/boundary.py`). What differs between data sets is how far a match may lie.
 """
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ from scipy.special import expit
 
 from icm_jax.errors import IcmError
 from icm_jax.metrics import Boundary
+from icm_jax.metrics.boundary import MAX_DISTANCE_NYUD, MAX_DISTANCE_PASCAL
 from icm_jax.metrics.metric import Metric
 from icm_jax.tasks.dense_answers import dense_answers
 from icm_jax.tasks.labels import LabelFolder, read_array, read_png
@@ -29,12 +32,12 @@ def _probability(logits: np.ndarray) -> np.ndarray:
     return expit(logits[..., 0])
 
 
-def _empty() -> Counters:
-    return {"boundary": Boundary.empty()}
+def _empty(max_distance: float) -> Counters:
+    return {"boundary": Boundary.empty(max_distance)}
 
 
-def _count(answer: np.ndarray, label: np.ndarray) -> Counters:
-    return {"boundary": Boundary.empty().update(answer[None], label[None])}
+def _count(max_distance: float, answer: np.ndarray, label: np.ndarray) -> Counters:
+    return {"boundary": Boundary.empty(max_distance).update(answer[None], label[None])}
 
 
 def _scores(counters: Counters, labels: Labels | None) -> dict[str, float]:
@@ -42,17 +45,23 @@ def _scores(counters: Counters, labels: Labels | None) -> dict[str, float]:
     return {"ods_f": 100 * score.ods_f, "ois_f": 100 * score.ois_f}
 
 
-TASK = Task(
-    name="boundary",
-    recognizers=(),
-    metrics=(
-        Metric("ods_f", "odsF (%)", low=0, high=100),
-        Metric("ois_f", "oisF (%)", low=0, high=100),
-    ),
-    answers=dense_answers(_probability),
-    open_labels=lambda folder: LabelFolder(folder, (".npy", ".png"), _read_label),
-    empty=_empty,
-    count=_count,
-    scores=_scores,
-    read_output=_probability,
-)
+def boundary_task(name: str, max_distance: float) -> Task:
+    """The task, with matches up to this share of the image's diagonal."""
+    return Task(
+        name=name,
+        recognizers=(),
+        metrics=(
+            Metric("ods_f", "odsF (%)", low=0, high=100),
+            Metric("ois_f", "oisF (%)", low=0, high=100),
+        ),
+        answers=dense_answers(_probability),
+        open_labels=lambda folder: LabelFolder(folder, (".npy", ".png"), _read_label),
+        empty=partial(_empty, max_distance),
+        count=partial(_count, max_distance),
+        scores=_scores,
+        read_output=_probability,
+    )
+
+
+TASK = boundary_task("boundary", MAX_DISTANCE_PASCAL)
+TASK_NYUD = boundary_task("boundary-nyud", MAX_DISTANCE_NYUD)

@@ -23,6 +23,7 @@ TASKS: dict[str, Task] = {
     "depth": depth.TASK,
     "normals": normals.TASK,
     "boundary": boundary.TASK,
+    "boundary-nyud": boundary.TASK_NYUD,
     "detection": detection.TASK,
     "instances": detection.TASK_INSTANCES,
     "open-images": open_images.TASK,
