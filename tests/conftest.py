@@ -9,3 +9,5 @@ os.environ.setdefault(
 )
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# XLA takes a second to compile each draw of the default generator, and fresh networks draw hundreds of times.
+os.environ.setdefault("JAX_DEFAULT_PRNG_IMPL", "rbg")

@@ -90,7 +90,7 @@ def test_adapted_streams_name_their_adapter_and_decode_with_it_alone(tmp_path: P
 def test_another_base_is_refused_with_both_hashes():
     codec, other = tiny_codec(), tiny_codec(seed=1)
     with pytest.raises(
-        IcmError, match=f"made for base tiny q1 {codec.hash[:16]}, this is tiny {other.hash[:16]}"
+        IcmError, match=f"made for base tiny q1 {codec.hash[:16]}, this is tiny q1 {other.hash[:16]}"
     ):
         other.with_adapter(adapter())
 
