@@ -44,7 +44,7 @@ class Sfma(nn.Module):
         spatial = up("s_up")(nn.relu(spatial))
         spectrum = jnp.fft.rfft2(reduced("f_down").astype(jnp.float32), axes=(1, 2))
         gate = nn.relu(DepthwiseConv(3, name="f_dw")(amplitude(spectrum)))
-        gate = nn.sigmoid(Conv(self.middle, 1, name="f_inter")(gate))
+        gate = nn.sigmoid(Conv(self.middle, 1, in_float32=True, name="f_inter")(gate))
         frequency = jnp.fft.irfft2(gate * spectrum, s=x.shape[1:3], axes=(1, 2)).astype(x.dtype)
         return x + spatial + up("f_up")(nn.relu(frequency))
 

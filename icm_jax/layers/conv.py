@@ -15,7 +15,7 @@ from flax import linen as nn
 from jax import Array
 from jaxtyping import Float
 
-from icm_jax.layers.dense import in_one_dtype, matmul
+from icm_jax.layers.dense import at_least_float32, in_one_dtype, matmul
 
 Initializer = Callable[..., Array]
 
@@ -122,20 +122,25 @@ def _sum_phases(products: Array, axis: int, tap_axis: int) -> Array:
 
 
 class Conv(nn.Module):
-    """Convolution k×k, with bias unless `use_bias` is off; see `conv2d`."""
+    """Convolution k×k, with bias unless `use_bias` is off; see `conv2d`.
+
+    Attributes:
+        in_float32: multiply in float32 or better even with a kernel of 16 bits, for inputs beyond float16.
+    """
 
     features: int
     kernel_size: int
     stride: int = 1
     initializer: str = "uniform"
     use_bias: bool = True
+    in_float32: bool = False
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b hs ws d"]:
         k, c_in = self.kernel_size, x.shape[-1]
         kernel_init, bias_init = initializers(self.initializer, c_in * k * k)
         kernel = self.param("kernel", kernel_init, (k, k, c_in, self.features))
-        x, kernel = in_one_dtype(x, kernel)
+        x, kernel = in_one_dtype(x, at_least_float32(kernel) if self.in_float32 else kernel)
         y = conv2d(x, kernel, self.stride)
         return y + self.param("bias", bias_init, (self.features,)).astype(x.dtype) if self.use_bias else y
 
