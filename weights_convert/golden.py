@@ -102,7 +102,7 @@ def check_file(path: Path) -> list[Row]:
         GoldenError: no such file, it can not be read, its kind is unknown, or its weights are missing.
     """
     if not path.is_file():
-        raise GoldenError(f"{path} does not exist; give the path of a golden .npz file")
+        raise GoldenError(f"{path} is no file, nor a folder of golden .npz files; give the path of one")
     if path.stem.endswith(WEIGHTS_SUFFIX):
         return [Row(path.name, 0.0, 0.0, 0.0, True, "weights, no check")]
     kinds = [kind for kind in KINDS if f"{path.stem}_".startswith(f"{kind}_")]
@@ -111,13 +111,20 @@ def check_file(path: Path) -> list[Row]:
     return KINDS[max(kinds, key=len)](path)
 
 
+def _files(paths: Sequence[Path]) -> list[Path]:
+    """Files as they are given, and the arrays of folders, but not what else lies there."""
+    suffixes = (".npz", ".json")
+    inside = {path: sorted(file for file in path.glob("*") if file.suffix in suffixes) for path in paths}
+    return [file for path in paths for file in (inside[path] or [path])]
+
+
 def run_parity(paths: Sequence[Path], as_json: bool = False) -> int:
     """Checks files one after another and prints the verdicts. Returns 0 if all arrays passed, 1 otherwise.
 
     A file that can not be checked counts as a failure and does not keep the others from being checked.
     """
     reports: dict[str, list[Row]] = {}
-    for path in paths:
+    for path in _files(paths):
         try:
             rows = check_file(path)
         except IcmError as error:
@@ -138,7 +145,9 @@ def run_parity(paths: Sequence[Path], as_json: bool = False) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line of `python -m weights_convert.golden`."""
     parser = argparse.ArgumentParser(prog="parity", description="Compare golden files with this project.")
-    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="golden .npz files")
+    parser.add_argument(
+        "paths", nargs="+", type=Path, metavar="PATH", help="golden .npz files, or folders of them"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
     arguments = parser.parse_args(argv)
     return run_parity(arguments.paths, arguments.json)

@@ -101,7 +101,7 @@ def test_kinds(tmp_path: Path):
         check_file(tmp_path / "vae_small.npz")
     np.savez(tmp_path / "tic_full_weights.npz", x=np.ones(1))
     assert [row.note for row in check_file(tmp_path / "tic_full_weights.npz")] == ["weights, no check"]
-    with pytest.raises(GoldenError, match="does not exist"):
+    with pytest.raises(GoldenError, match="no file, nor a folder"):
         check_file(tmp_path / "tic_small_N1M1.npz")
 
 
@@ -118,6 +118,16 @@ def test_one_bad_file_fails_the_run_but_not_the_others(tmp_path: Path, capsys: p
     table = capsys.readouterr().out
     assert "weights, no check" in table
     assert "1 of 1 arrays pass" in table
+
+
+def test_a_folder_stands_for_its_arrays(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    np.savez(tmp_path / "tic_full_weights.npz", x=np.ones(1))
+    (tmp_path / "README.md").write_text("no arrays")
+    assert run_parity([tmp_path]) == 0
+    assert "tic_full_weights.npz" in capsys.readouterr().out
+    (tmp_path / "empty").mkdir()
+    assert run_parity([tmp_path / "empty"]) == 1
+    assert "no file, nor a folder" in capsys.readouterr().out
 
 
 def test_table_collapses_families_but_not_failures():
