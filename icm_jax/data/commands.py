@@ -16,6 +16,7 @@ EXAMPLES = """examples:
   icm data build image_folder/mine --manual-dir photos    your own photos
   icm data check nyud_mt                                  compare with digests, decode every sample
   icm data show nyud_mt -o nyud.html                      a page of samples with labels drawn
+  icm data export nyud_mt -o nyud_files                   photos and labels as files, for icm eval
 """
 
 
@@ -69,9 +70,24 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
         "--count", type=int, default=12, metavar="N", help="samples, spread evenly (%(default)s)"
     )
 
+    export = _action(
+        actions,
+        "export",
+        _export,
+        "photos and labels of a split as files, as icm eval reads them",
+        "icm data export pascal_mt --size 512 512 -o pascal_files",
+    )
+    export.add_argument("name", metavar="NAME", help="data set, or NAME/CONFIG")
+    export.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder to write")
+    export.add_argument("--split", default="validation", help="train, validation … (%(default)s)")
+    export.add_argument(
+        "--size", type=int, nargs=2, metavar=("H", "W"), help="one size for all (default: their own)"
+    )
+    export.add_argument("--limit", type=int, default=0, metavar="N", help="only the first so many")
+
     listing = _action(actions, "list", _list, "what can be built, and what is", "icm data list --json")
     listing.add_argument("--json", action="store_true", help="print records instead of text")
-    for action in (build, check, show, listing):
+    for action in (build, check, show, export, listing):
         action.add_argument(
             "--data-dir",
             type=Path,
@@ -127,6 +143,18 @@ def _show(options: argparse.Namespace) -> int:
     path = options.output or Path(f"{built.name.replace('/', '_')}.html")
     write_contact_sheet(built, path, options.split, options.count)
     print(f"open {path}")
+    return DONE
+
+
+def _export(options: argparse.Namespace) -> int:
+    _require_tfds()
+    from icm_jax.data.datasets import open_set
+    from icm_jax.data.export import export_split
+
+    built = open_set(options.name, options.data_dir)
+    size = tuple(options.size) if options.size else None
+    count = export_split(built, options.split, options.output, size, options.limit)
+    print(f"{options.output}: {count:,} pictures of {options.split}")
     return DONE
 
 
