@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,15 +53,26 @@ def build(
         raise IcmError(
             f"{folder}: is there already; look at it with `icm data check`, or replace it with --force"
         )
-    modes = tfds.download.GenerateMode
-    with _quiet():
-        builder.download_and_prepare(
-            download_config=tfds.download.DownloadConfig(
-                manual_dir=manual_dir,
-                download_mode=modes.REUSE_CACHE_IF_EXISTS if force else modes.REUSE_DATASET_IF_EXISTS,
-            )
-        )
+    with _put_aside(folder), _quiet():
+        builder = builder_class(data_dir=data_dir, config=chosen, as_is=as_is, jobs=jobs)  # reads nothing old
+        builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=manual_dir))
     return folder
+
+
+@contextlib.contextmanager
+def _put_aside(folder: Path) -> Iterator[None]:
+    """Where a data set is there already: out of the way, back if its replacement fails, gone if that is whole."""
+    aside = folder.with_name(f"replaced-{folder.name}")  # no version: `find_sets` does not see it
+    if folder.exists():
+        shutil.rmtree(aside, ignore_errors=True)
+        folder.rename(aside)
+    try:
+        yield
+    except BaseException:
+        if aside.exists() and not folder.exists():
+            aside.rename(folder)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 @contextlib.contextmanager

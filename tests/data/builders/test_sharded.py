@@ -124,7 +124,13 @@ def test_what_is_built_stays_unless_forced(tmp_path) -> None:
     with pytest.raises(IcmError, match=r"is there already; .*--force"):
         build_photos(tmp_path)
     assert read_set(folder, "x").splits == {"train": 5}
+    (tmp_path / "in" / "kodim07.png").write_bytes(b"no photo")
+    with pytest.raises(IcmError, match=r"kodim07\.png"):
+        build_photos(tmp_path, force=True)
+    assert read_set(folder, "x").splits == {"train": 5}  # until its replacement is whole
+    dummy_archives.photos(tmp_path / "in", 7)
     assert read_set(build_photos(tmp_path, force=True), "x").splits == {"train": 7}
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
 def test_a_shard_reads_back_and_damage_is_found(tmp_path) -> None:
