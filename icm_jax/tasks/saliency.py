@@ -49,6 +49,7 @@ def _scores(counters: Counters, labels: Labels | None) -> dict[str, float]:
         "miou": 100 * score.miou,
         "max_f_beta03": 100 * score.max_f_beta03,
         "max_f_beta1": 100 * score.max_f_beta1,
+        "max_f_beta03_double_sigmoid": 100 * score.max_f_beta03_double_sigmoid,
     }
 
 
@@ -59,6 +60,7 @@ TASK = Task(
         Metric("miou", "mIoU (%)", low=0, high=100),
         Metric("max_f_beta03", "maxF, β² = 0.3 (%)", low=0, high=100),
         Metric("max_f_beta1", "maxF, β = 1 (%)", low=0, high=100),
+        Metric("max_f_beta03_double_sigmoid", "maxF as InvPT counts it (%)", low=0, high=100),
     ),
     answers=dense_answers(lambda plane: np.clip(plane[..., 0], 0, 1), _stretched),
     open_labels=lambda folder: LabelFolder(folder, (".png",), _read_label),
