@@ -31,13 +31,14 @@ ITEM_BYTES = {
 COLLECTIVE = re.compile(
     r"= (\(?[^=]*?) (all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute)(?:-start)?\("
 )
+COMMENT = re.compile(r"/\*.*?\*/")  # "/*index=5*/" inside long tuples
 ARRAY = re.compile(r"(\w+)\[([\d,]*)\]")
 
 
 def collective_bytes(hlo: str) -> dict[str, int]:
     """Bytes of the results of every collective in a compiled program's text, by kind."""
     found: dict[str, int] = {}
-    for shapes, kind in COLLECTIVE.findall(hlo):
+    for shapes, kind in COLLECTIVE.findall(COMMENT.sub("", hlo)):
         for dtype, dimensions in ARRAY.findall(shapes):
             size = ITEM_BYTES.get(dtype, 0)
             for dimension in filter(None, dimensions.split(",")):
