@@ -1,4 +1,4 @@
-"""Codecs that come with the package, found by name: `tic-lite` (a family of rates), one folder a quality."""
+"""Codecs that come with the package, found by name (`tic-lite`, `tic-base`), one folder a quality."""
 
 from importlib.resources import files
 from pathlib import Path
