@@ -6,7 +6,9 @@ from icm_jax.bitstream.container import Section, SectionType
 from icm_jax.bitstream.errors import DamagedSection
 from icm_jax.coding.latents import required
 
-Z, Y, GUARD = (Section(kind, kind.name.encode()) for kind in (SectionType.Z, SectionType.Y, SectionType.GUARD))
+Z, Y, GUARD = (
+    Section(kind, kind.name.encode()) for kind in (SectionType.Z, SectionType.Y, SectionType.GUARD)
+)
 
 
 def test_payloads_in_the_order_asked_for() -> None:
