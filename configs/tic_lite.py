@@ -7,6 +7,13 @@ Then the same family with more channels at H/8, from where the first run ended:
     python -m icm_jax.main --config=configs/tic_lite.py:wide --config.init_from=runs/tic_lite \
         --config.data.folder=PHOTOS --workdir=runs/tic_lite_wide
 
+The upper two rates need more channels of y, which first learn at a weight that hardly counts bits:
+
+    python -m icm_jax.main --config=configs/tic_lite.py:upper --config.init_from=icm_jax/pretrained/tic-lite \
+        --config.rate.lmbda='(0.3,0.3)' --config.optim.total_steps=2000 --config.data.folder=PHOTOS --workdir=runs/awake
+    python -m icm_jax.main --config=configs/tic_lite.py:upper --config.init_from=runs/awake \
+        --config.data.folder=PHOTOS --workdir=runs/tic_lite_upper
+
 Expected after the second run (docs/models.md): 0.27 bpp at 29.15 dB and 0.53 bpp at 31.39 dB on Kodak, real bytes.
 `configs/tic_lite.py:smoke` trains a few steps on small crops.
 """
@@ -18,7 +25,7 @@ from icm_jax.train.registry import default_config
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
-    """The recipe; "wide" trains it on with more channels, "smoke" shortens the family to seconds."""
+    """The recipe; "wide" and "upper" train it on with more channels, "smoke" shortens the family to seconds."""
     config = default_config("base_codec")
     config.name = "tic-lite"
     config.model = {
@@ -53,6 +60,10 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
             decoder="rounded",
         )
         config.optim.update(learning_rate=1.5e-3, total_steps=40_000)
+    if variant == "upper":
+        config.model.update(M=192, widths=(32, 64, 96))
+        config.rate.update(lmbda=(0.015, 0.035), first_quality=5)
+        config.optim.update(learning_rate=1.5e-3, total_steps=20_000)
     if variant == "smoke":
         config.rate.lmbda = (0.0018, 0.0067)
         config.model.update(N=16, M=16, widths=(16, 16, 16), depths=(1, 1, 1, 1))

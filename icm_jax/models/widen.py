@@ -4,14 +4,14 @@
                              ────────┼──────        new inputs do not reach old outputs, so every old
                               zero   │ fresh        channel still computes what it did
 
-After the widening of Chen et al. (Net2Net, ICLR 2016), with fresh channels instead of copies. Only the scales
-between image and y can be widened, not y itself: a fresh channel of y either stays silent for good (rounded to zero,
-it tells the decoder nothing to learn from) or is silenced by its rate before the decoder has learned to use it. Both
-were tried on tic-lite (docs/models.md).
+After the widening of Chen et al. (Net2Net, ICLR 2016), with fresh channels instead of copies. Fresh channels of y need
+a while of large lmbda to become useful: at the rate they are meant for they are silenced, or rounded to zero, before
+the decoder has learned to read them (docs/models.md).
 """
 
 from typing import Any
 
+import jax.numpy as jnp
 from jax import Array
 
 from icm_jax import paths
@@ -25,7 +25,7 @@ def widen(trained: Any, fresh: Any) -> dict[str, Any]:
     Both are parameter trees of one TIC, or both rate families of the same number of rates.
 
     Raises:
-        IcmError: a parameter missing on one side, or wider in `trained`, or another number of channels in y.
+        IcmError: a parameter missing on one side, or wider in `trained`.
     """
     old, new = paths.flatten(_parts(trained)), paths.flatten(_parts(fresh))
     if set(old) != set(new):
@@ -45,12 +45,11 @@ def _place(path: str, old: Array, new: Array) -> Array:
     """The trained array inside the fresh one."""
     if old.shape == new.shape:
         return old
-    if "h_s/deconv3/" in path:
-        raise IcmError(
-            f"y can not be widened, from {old.shape[-1] // 2} to {new.shape[-1] // 2} channels; keep M"
-        )
     if old.ndim != new.ndim or any(a > b for a, b in zip(old.shape, new.shape, strict=True)):
         raise IcmError(f"{path}: {old.shape} does not fit into {new.shape}; a model can only grow")
+    if "h_s/deconv3/" in path:  # scales, then means: each half grows by itself
+        halves = zip(jnp.split(old, 2, axis=-1), jnp.split(new, 2, axis=-1), strict=True)
+        return jnp.concatenate([_corner(*half) for half in halves], axis=-1)
     return _corner(old, new)
 
 

@@ -1,5 +1,7 @@
 """A widened codec computes what the narrow one did."""
 
+from typing import Any
+
 import jax
 import numpy as np
 import pytest
@@ -28,16 +30,18 @@ def codec(**changes):
     return model, jax.jit(model.init)(jax.random.key(len(changes), impl="rbg"), x)["params"], x
 
 
-def test_old_channels_compute_what_they_did() -> None:
+@pytest.mark.parametrize("changes", [{"widths": (12, 8, 16)}, {"M": 24}], ids=str)
+def test_old_channels_compute_what_they_did(changes: dict[str, Any]) -> None:
     model, params, x = codec()
-    wide_model, fresh, _ = codec(widths=(12, 8, 16))
+    wide_model, fresh, _ = codec(**changes)
     wide = widen(params, fresh)
     before, after = (
         jax.jit(model.apply)({"params": params}, x),
         jax.jit(wide_model.apply)({"params": wide}, x),
     )
-    for name in ("y_hat", "x_hat", "y_likelihoods"):
-        np.testing.assert_allclose(getattr(after, name), getattr(before, name), atol=1e-4)
+    np.testing.assert_allclose(after.x_hat, before.x_hat, atol=1e-4)
+    for name in ("y_hat", "y_likelihoods"):
+        np.testing.assert_allclose(getattr(after, name)[..., :16], getattr(before, name), atol=1e-4)
 
 
 def test_families_are_widened_member_by_member() -> None:
@@ -52,5 +56,3 @@ def test_a_model_can_only_grow() -> None:
     (_, params, _), (_, fresh, _) = codec(widths=(8, 8, 16)), codec()
     with pytest.raises(IcmError, match="a model can only grow"):
         widen(params, fresh)
-    with pytest.raises(IcmError, match="y can not be widened, from 16 to 32 channels"):
-        widen(fresh, codec(M=32)[1])
