@@ -14,12 +14,14 @@ import numpy as np
 from tqdm import tqdm
 
 from icm_jax.bitstream import container
+from icm_jax.bitstream.header import NO_HASH
 from icm_jax.canvas import plan
 from icm_jax.codec import Codec
 from icm_jax.data.image_io import EXTENSIONS, read_image, write_bytes, write_image
 from icm_jax.errors import IcmError
 
 CHUNK = 16  # images in memory at a time
+HUMAN, ALL_TASKS = "human", "all"  # what may be asked for beside the name of a picture
 
 
 class Coded(NamedTuple):
@@ -100,22 +102,60 @@ def decompress_files(
     output: Path | None,
     force: bool,
     adapter: Path | None = None,
-    picture: str | None = None,
+    task: str | None = None,
 ) -> Outcome:
-    """Decodes every input, each with the codec it names unless one is given, and with an adapter if it needs one."""
+    """Decodes every input, each with the codec it names unless one is given, and with an adapter if it needs one.
+
+    Args:
+        task: which of an adapter's pictures; `ALL_TASKS`: each in a file of its own, `photo.TASK.png`, from one
+            decoding; `HUMAN`: the image for people; None: the adapter's first picture, or that image.
+    """
     sources, foreign = _split_foreign(find_inputs(inputs, (".icm",)))
-    jobs, failures = _plan_outputs(sources, output, ".png", EXTENSIONS, force)
+    every = task == ALL_TASKS
+    jobs, failures = _plan_outputs(sources, output, ".png", EXTENSIONS, force or every)
     failures += foreign
     loaded: dict[tuple[str, int], Codec] = {}
     done: list[Coded] = []
     for source, target in tqdm(jobs, unit="image", disable=None if len(jobs) > 1 else True):
         with _reporting(failures, f"{source}: "):
             data = read_stream(source)
-            reader = _reader(data, codec, adapter, loaded)
-            image = reader.decompress(data, picture)
-            write_image(target, image)
-            done.append(_record(source, target, image.shape, len(data), reader))
+            _refuse_wrong_kind(data, task)
+            reader = _reader(data, codec, None if task == HUMAN else adapter, loaded)
+            targets = _one_a_picture(target, reader.pictures, force) if every else {"": target}
+            images = (
+                reader.decompress_pictures(data)
+                if every
+                else {"": reader.decompress(data, None if task == HUMAN else task)}
+            )
+            for name, image in images.items():
+                write_image(targets[name], image)
+                done.append(_record(source, targets[name], image.shape, len(data), reader))
     return Outcome(done, failures)
+
+
+def _refuse_wrong_kind(data: bytes, task: str | None) -> None:
+    """Raises IcmError if a task is asked of a stream for people, or their image of a stream for machines."""
+    header = container.read_header(data)
+    human = header.adapter_hash == NO_HASH
+    if human and task not in (None, HUMAN):
+        raise IcmError(
+            f"a stream for people, made without an adapter, holds no picture for task {task!r}; "
+            f"decode it with --task {HUMAN}, or compress the image with --adapter"
+        )
+    if not human and task == HUMAN:
+        raise IcmError(
+            f"a stream for machines, made with adapter {header.adapter_id}, holds no image for people; "
+            "name one of the adapter's tasks, or compress the image without --adapter"
+        )
+
+
+def _one_a_picture(target: Path, names: Sequence[str], force: bool) -> dict[str, Path]:
+    """A file for each picture, beside `target`; raises IcmError for one that must not be replaced."""
+    targets = {name: target.with_name(f"{target.stem}.{name}{target.suffix}") for name in names}
+    for path in targets.values():
+        if path.exists() and not force:
+            raise IcmError(f"{path}: exists; pass --force to replace it, or -o for another place")
+    return targets
 
 
 def _split_foreign(sources: Sequence[Path]) -> tuple[list[Path], list[str]]:

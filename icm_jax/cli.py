@@ -82,7 +82,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_codec(decompress)
     _add_adapter(decompress)
     decompress.add_argument(
-        "--picture", metavar="NAME", help="which picture, where the adapter makes several"
+        "-t",
+        "--task",
+        metavar="NAME",
+        help="which of the adapter's pictures; 'all': each in a file of its own; 'human': the image for people, "
+        "of streams without adapter (default: the adapter's first picture, or that image)",
     )
 
     inspect = _command(commands, "inspect", _inspect, "what a file holds", "icm inspect photo.icm --json")
@@ -176,7 +180,7 @@ def _compress(options: argparse.Namespace) -> int:
 def _decompress(options: argparse.Namespace) -> int:
     from icm_jax.batch import decompress_files
 
-    choices = (options.adapter, options.picture)
+    choices = (options.adapter, options.task)
     outcome = decompress_files(options.codec, options.inputs, options.output, options.force, *choices)
     return _finish(outcome, options.json)
 

@@ -219,8 +219,9 @@ class Codec:
             IcmError: there is no such picture.
         """
         if picture is not None and picture not in self.pictures:
+            maker = f"adapter {self._adapter.name}" if self._adapter else f"codec {self.name}"
             raise IcmError(
-                f"there is no picture {picture!r}; this codec makes {', '.join(self.pictures) or 'none'}"
+                f"there is no picture for task {picture!r}; {maker} has {', '.join(self.pictures) or 'none'}"
             )
         pictures = self.decompress_pictures(data)
         return pictures[picture or self.pictures[0]]

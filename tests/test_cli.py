@@ -8,9 +8,12 @@ import pytest
 from PIL import Image
 
 from icm_jax import cli
+from icm_jax.adapters import store
 from icm_jax.data.image_io import read_image, write_image
+from tests.adapters.random_values import random_variables
+from tests.adapters.test_adapted_codec import ALL_IN_ONE
 from tests.test_codec import photo
-from tests.tiny import tiny_codec
+from tests.tiny import BOTTLENECK, tiny_codec
 
 
 @pytest.fixture
@@ -44,6 +47,44 @@ def test_compress_decompress_inspect(image_path, codec_folder, tmp_path, capsys)
     assert record["container_bytes"] + sum(s["bytes"] for s in record["sections"]) == record["bytes"]
     assert run("inspect", stream, "-c", codec_folder) == 0
     assert "y channels by bits" in capsys.readouterr().out
+
+
+def test_tasks_of_one_stream(image_path, codec_folder, tmp_path, capsys) -> None:
+    codec, file, out = tiny_codec(), tmp_path / "aio.safetensors", tmp_path / "out"
+    made = store.make_adapter("aio", "", ALL_IN_ONE, random_variables(ALL_IN_ONE, BOTTLENECK), codec.stored)
+    store.save(made, file)
+    assert run("compress", image_path, "-c", codec_folder, "-o", tmp_path / "people.icm") == 0
+    assert run("compress", image_path, "-c", codec_folder, "-a", file, "-o", tmp_path / "tasks.icm") == 0
+    image = read_image(image_path)
+    expected = codec.with_adapter(made).decompress_pictures(codec.with_adapter(made).compress(image))
+
+    def decode(stream: str, task: str, *more) -> int:
+        options = ("-c", codec_folder, "-a", file, "-o", out, "--task", task, *more)
+        return run("decompress", tmp_path / stream, *options)
+
+    assert decode("tasks.icm", "sal") == 0
+    np.testing.assert_array_equal(read_image(out / "tasks.png"), expected["sal"])
+    assert decode("tasks.icm", "all") == 0
+    for name, picture in expected.items():
+        np.testing.assert_array_equal(read_image(out / f"tasks.{name}.png"), picture)
+    assert decode("people.icm", "human") == 0
+    np.testing.assert_array_equal(read_image(out / "people.png"), codec.decompress(codec.compress(image)))
+    capsys.readouterr()
+    for stream, task, message in [
+        ("tasks.icm", "all", "tasks.shared.png: exists; pass --force"),
+        ("tasks.icm", "human", "made with adapter aio, holds no image for people"),
+        (
+            "people.icm",
+            "sal",
+            "a stream for people, made without an adapter, holds no picture for task 'sal'",
+        ),
+        ("people.icm", "all", "holds no picture for task 'all'; decode it with --task human"),
+        ("tasks.icm", "depth", "no picture for task 'depth'; adapter aio has shared, semseg, sal"),
+    ]:
+        more = () if task == "all" else ("--force",)
+        assert decode(stream, task, *more) == 2
+        error = capsys.readouterr().err
+        assert message in error and error.count("\n") == 1
 
 
 def test_folder_with_a_bad_file_writes_the_others(codec_folder, tmp_path, capsys) -> None:

@@ -25,6 +25,7 @@ from icm_jax.layers.pixel_shuffle import pixel_shuffle
 from icm_jax.models.hooks import Adapter, Hooks, Transform
 from icm_jax.models.tic import TICSpec
 
+RESERVED = ("shared", "human", "all")  # what users ask for beside tasks
 # Modules of g_s after which the adaptors stand, from H/8 to H/2.
 DECODER_PLACES = {"after": ("stb2", "stb4", "stb6"), "before": ("deconv1", "deconv3", "deconv5")}
 
@@ -58,8 +59,10 @@ class AllInOneSpec:
     head: str = "pixel_shuffle"
 
     def __post_init__(self) -> None:
-        if not self.tasks or len({"shared", *self.tasks}) != len(self.tasks) + 1:
-            raise IcmError(f"tasks={self.tasks} must name at least one task, each once, and none 'shared'")
+        if not self.tasks or len({*RESERVED, *self.tasks}) != len(self.tasks) + len(RESERVED):
+            raise IcmError(
+                f"tasks={self.tasks} must name at least one task, each once, and none {' or '.join(RESERVED)}"
+            )
         for name, choices in (
             ("decoder_adaptor_position", tuple(DECODER_PLACES)),
             ("softmax_axis", ("task", "channel")),
