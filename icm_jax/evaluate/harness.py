@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from icm_jax.data.image_io import read_image, write_image
 from icm_jax.errors import IcmError
+from icm_jax.evaluate.anchors import AnchorAt, AnchorAtRate
 from icm_jax.evaluate.image_quality import ms_ssim, psnr
 from icm_jax.evaluate.judge import Judge, label_digest
 from icm_jax.evaluate.measure import Coded, code, estimated_bpp, warm_up
@@ -129,8 +130,9 @@ class ImageRunner:
         return keys, [record for record in records if key_of(record) not in unit.done]
 
     def _code(self, unit: Unit, subject: Subject, image: np.ndarray) -> Coded:
-        # One warm-up a codec family and size: qualities share their compiled programs.
-        if (subject.codec.name, image.shape) not in self.warm:
+        # One warm-up a codec family and size: qualities share compiled programs, classical codecs have none.
+        is_classical = isinstance(subject.codec, (AnchorAt, AnchorAtRate))
+        if not is_classical and (subject.codec.name, image.shape) not in self.warm:
             warm_up(subject.codec, image)
             self.warm.add((subject.codec.name, image.shape))
         name = f"{unit.file.stem}.{file_extension(subject.codec)}"

@@ -88,10 +88,12 @@ def _fit(curve: Curve, metric: Metric) -> np.ndarray | None:
 
 
 def save(figure: Any, out_png: Path) -> None:
-    """Writes a figure as PNG and, beside it, as SVG."""
-    for path in (out_png.with_suffix(".png"), out_png.with_suffix(".svg")):
+    """Writes a figure as PNG and, beside it, as SVG. The same figure gives the same SVG, byte by byte."""
+    rc_context = importlib.import_module("matplotlib").rc_context
+    for path, metadata in ((out_png.with_suffix(".png"), {}), (out_png.with_suffix(".svg"), {"Date": None})):
         partial = path.with_name(f"{path.stem}.partial{path.suffix}")
-        figure.savefig(partial, dpi=160)
+        with rc_context({"svg.hashsalt": path.stem}):  # names of clips and markers, random without it
+            figure.savefig(partial, dpi=160, metadata=metadata)
         partial.replace(path)
 
 

@@ -1,6 +1,7 @@
 """Results as a report: plots, tables of points and BD deltas, single images, one page that needs no server.
 
 results/*.json ──► DIR/index.html             everything, with plots and pictures inside
+                   DIR/index.md               the same without pictures, plots beside it
                    DIR/TASK-curves.png, .svg   TASK-images.png, .svg
                    DIR/TASK-points.md, .tex, .csv   TASK-bd.…   LAYOUT.…
 """
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from icm_jax.data.image_io import write_bytes
 from icm_jax.errors import IcmError
+from icm_jax.evaluate import report_markdown, report_page
 from icm_jax.evaluate.anchors import ANCHORS
 from icm_jax.evaluate.bd_table import HEAD, MISSING, bd_rows
 from icm_jax.evaluate.curves import all_metrics, format_score
@@ -18,7 +20,6 @@ from icm_jax.evaluate.layout import fill
 from icm_jax.evaluate.paper_tables import get_layout
 from icm_jax.evaluate.per_image import Shown, picture_rows, plot_scatter
 from icm_jax.evaluate.plots import plot_curves
-from icm_jax.evaluate.report_page import render
 from icm_jax.evaluate.result import Result
 from icm_jax.evaluate.table_files import TextTable, joined
 
@@ -54,7 +55,8 @@ def write_report(results: Sequence[Result], out: Path, anchor: str = "", layout:
     for table in tables:
         table.write(out, layout)
     page = out / "index.html"
-    write_bytes(page, render(sections, tables).encode())
+    write_bytes(page, report_page.render(sections, tables).encode())
+    write_bytes(out / "index.md", report_markdown.render(sections, tables).encode())
     return page
 
 

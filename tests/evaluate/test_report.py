@@ -50,6 +50,17 @@ def test_page_needs_nothing_else(evaluated: Path, tmp_path: Path) -> None:
     assert {"classification-curves.png", "classification-images.svg", "classification-bd.tex"} <= names
 
 
+def test_the_markdown_page_holds_no_photo_and_is_the_same_again(evaluated: Path, tmp_path: Path) -> None:
+    pages = [write_report(read_results([evaluated]), tmp_path / name).with_suffix(".md") for name in "ab"]
+    text = pages[0].read_text()
+    plots = re.findall(r"!\[.*\]\((.*)\)", text)
+    assert plots == ["classification-curves.svg", "classification-images.svg"]
+    for name in ("index.md", *plots):
+        assert (pages[0].parent / name).read_bytes() == (pages[1].parent / name).read_bytes()
+    assert (pages[0].parent / "classification-points.md").read_text() in text
+    assert "# icm-jax" in text.split("```")[1]  # the command, then versions
+
+
 def test_tables_in_three_forms_say_the_same(evaluated: Path, tmp_path: Path) -> None:
     write_report(read_results([evaluated]), tmp_path)
     with (tmp_path / "classification-points.csv").open(newline="") as file:
