@@ -354,12 +354,17 @@ class Codec:
     def _decode(self, data: bytes) -> tuple[np.ndarray, Canvas]:
         """What the networks make of a stream, on its whole canvas."""
         stream, canvas = self._open(data)
-        header = stream.header
-        if header.adapter_hash != (_short(self._adapter.hash) if self._adapter else NO_HASH):
-            needed = f"{header.adapter_id} {header.adapter_hash.hex()}" if header.adapter_id else "none"
-            raise WrongAdapter(needed, self._adapter_label())
+        self.refuse_other_adapter(stream.header)
         y_hat = self._read(stream, canvas).y_hat
         return programs.synthesise(self._network, y_hat, canvas)[0], canvas
+
+    def refuse_other_adapter(self, header: Header) -> None:
+        """Raises WrongAdapter unless the stream was made with this adapter, or with one that it only adds tasks to."""
+        own = self._adapter
+        readable = (NO_HASH,) if own is None else tuple(map(_short, (own.hash, *own.extends)))
+        if header.adapter_hash not in readable:
+            needed = f"{header.adapter_id} {header.adapter_hash.hex()}" if header.adapter_id else "none"
+            raise WrongAdapter(needed, self._adapter_label())
 
     def _adapter_label(self) -> str:
         return f"{self._adapter.name} {_short(self._adapter.hash).hex()}" if self._adapter else "none"

@@ -6,10 +6,13 @@
               shared picture = g_s(…)
               picture of a task = shared picture + head(T[task] at H/2 + fusion of all scales of T[task])
 
-Heads start at zero: until they are trained every task sees the shared picture.
+Heads start at zero: until they are trained every task sees the shared picture. A task that is added to a trained
+adapter is its guest: it takes the shared features and gives none, so that all else decodes as before, bit for bit.
 """
 
-from dataclasses import dataclass
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -24,6 +27,7 @@ from icm_jax.layers.conv import Conv, Deconv
 from icm_jax.layers.pixel_shuffle import pixel_shuffle
 from icm_jax.models.hooks import Adapter, Hooks, Transform
 from icm_jax.models.tic import TICSpec
+from icm_jax.plain_values import ADDED_LATER
 
 RESERVED = ("shared", "human", "all")  # what users ask for beside tasks
 # Modules of g_s after which the adaptors stand, from H/8 to H/2.
@@ -36,11 +40,13 @@ class AllInOneSpec:
 
     Attributes:
         tasks: their names; pictures come in this order, after the shared one.
+        guests: tasks that were added to a trained adapter; their pictures come last. See `with_guests`.
         middle: channels inside every SFMA.
         zero_init: SFMAs start as the identity.
         decoder_adaptor_position: "after" or "before" the stack of each decoder stage.
-        tam_hidden, softmax_axis, phi: see `TaskAggregation`.
-        msf_width, msf_window, msf_axis: see `MultiScaleFusion`.
+        tam_hidden, softmax_axis, phi: see `TaskAggregation`; with phi "none" there is no aggregation: the mean over
+            tasks goes on along the main path, and tasks learn nothing of each other.
+        msf_width, msf_window, msf_axis: see `MultiScaleFusion`; with msf_axis "none" heads see the finest scale alone.
         per_task_weights: an own fusion for every task; else all share one.
         head: "pixel_shuffle" (a convolution 3×3 to 12 channels) or "own_deconv" (5×5, as the last one of g_s).
     """
@@ -57,17 +63,20 @@ class AllInOneSpec:
     msf_axis: str = "window"
     per_task_weights: bool = False
     head: str = "pixel_shuffle"
+    guests: tuple[str, ...] = field(default=(), metadata=ADDED_LATER)
 
     def __post_init__(self) -> None:
-        if not self.tasks or len({*RESERVED, *self.tasks}) != len(self.tasks) + len(RESERVED):
+        names = (*RESERVED, *self.tasks, *self.guests)
+        if not self.tasks or len(set(names)) != len(names):
             raise IcmError(
-                f"tasks={self.tasks} must name at least one task, each once, and none {' or '.join(RESERVED)}"
+                f"tasks={self.tasks} and guests={self.guests} must name at least one task, each once, "
+                f"and none {' or '.join(RESERVED)}"
             )
         for name, choices in (
             ("decoder_adaptor_position", tuple(DECODER_PLACES)),
             ("softmax_axis", ("task", "channel")),
-            ("phi", ("pooled", "pixel")),
-            ("msf_axis", ("window", "channel")),
+            ("phi", ("pooled", "pixel", "none")),
+            ("msf_axis", ("window", "channel", "none")),
             ("head", ("pixel_shuffle", "own_deconv")),
         ):
             if getattr(self, name) not in choices:
@@ -83,7 +92,12 @@ class AllInOneSpec:
     @property
     def pictures(self) -> tuple[str, ...]:
         """The shared picture and one a task."""
-        return ("shared", *self.tasks)
+        return ("shared", *self.all_tasks)
+
+    @property
+    def all_tasks(self) -> tuple[str, ...]:
+        """Those that share features, then their guests."""
+        return (*self.tasks, *self.guests)
 
     def build(self, base: TICSpec) -> Adapter:
         """See `AdapterSpec.build`. Fits any base."""
@@ -126,16 +140,20 @@ class TaskDecoder(nn.Module):
     spec: AllInOneSpec
 
     def setup(self) -> None:
-        spec, tasks = self.spec, self.spec.tasks
+        spec, tasks = self.spec, self.spec.all_tasks
         places = DECODER_PLACES[spec.decoder_adaptor_position]
         self.adaptors = {
             place: {task: Sfma(spec.middle, spec.zero_init) for task in tasks} for place in places
         }
-        self.tam = {place: TaskAggregation(spec.tam_hidden, spec.softmax_axis, spec.phi) for place in places}
-        fusions = tasks if spec.per_task_weights else ("shared",)
-        self.msf = {
-            name: MultiScaleFusion(spec.msf_width, spec.msf_window, spec.msf_axis) for name in fusions
-        }
+        if spec.phi != "none":
+            self.tam = {
+                place: TaskAggregation(spec.tam_hidden, spec.softmax_axis, spec.phi) for place in places
+            }
+        if spec.msf_axis != "none":
+            fusions = tasks if spec.per_task_weights else ("shared",)
+            self.msf = {
+                name: MultiScaleFusion(spec.msf_width, spec.msf_window, spec.msf_axis) for name in fusions
+            }
         shuffled = spec.head == "pixel_shuffle"
         self.head = {
             task: Conv(12, 3, initializer="zeros") if shuffled else Deconv(3, 5, "zeros") for task in tasks
@@ -145,24 +163,56 @@ class TaskDecoder(nn.Module):
         self, place: str, x: Float[Array, "b h w c"]
     ) -> tuple[Float[Array, "b h w c"], Float[Array, "b n h w c"]]:
         """Shared features and those of every task at one scale."""
-        each = [self.adaptors[place][task](x) for task in self.spec.tasks]
-        return self.tam[place](jnp.stack(each, axis=1))
+        own, of_guests = (
+            [self.adaptors[place][task](x) for task in tasks] for tasks in (self.spec.tasks, self.spec.guests)
+        )
+        stacked = jnp.stack(own, axis=1)
+        if self.spec.phi == "none":
+            shared, refined = stacked.mean(axis=1), stacked
+        else:
+            shared, refined = self.tam[place](stacked)
+            of_guests = [features + shared for features in of_guests]
+        if not of_guests:
+            return shared, refined
+        return shared, jnp.concatenate([refined, jnp.stack(of_guests, axis=1)], axis=1)
 
     def pictures(
         self, shared: Float[Array, "b h w 3"], features: list[Float[Array, "b n hs ws c"]]
     ) -> list[Float[Array, "b h w 3"]]:
         """The picture of every task from the shared one and the task's features, coarse to fine."""
         fused = self.fuse(features)
-        residuals = [self.head[task](fused[:, k]) for k, task in enumerate(self.spec.tasks)]
+        residuals = [self.head[task](fused[:, k]) for k, task in enumerate(self.spec.all_tasks)]
         if self.spec.head == "pixel_shuffle":
             residuals = [pixel_shuffle(residual) for residual in residuals]
         return [shared + residual for residual in residuals]
 
     def fuse(self, features: list[Float[Array, "b n hs ws c"]]) -> Float[Array, "b n h2 w2 c"]:
         """Finest features of every task plus what its other scales add."""
-        if self.spec.per_task_weights:
-            tasks = enumerate(self.spec.tasks)
+        spec, finest = self.spec, features[-1]
+        if spec.msf_axis == "none":
+            return finest
+        if spec.per_task_weights:
+            tasks = enumerate(spec.all_tasks)
             each = [self.msf[task](*(scale[:, k] for scale in features)) for k, task in tasks]
-            return features[-1] + jnp.stack(each, axis=1)
+            return finest + jnp.stack(each, axis=1)
+        if not spec.guests:
+            return finest + self._fused_together(features)
+        # Guests apart: what is computed for the others has the shapes, and so the rounding, that it had without them.
+        count = len(spec.tasks)
+        parts = [[scale[:, :count] for scale in features], [scale[:, count:] for scale in features]]
+        return finest + jnp.concatenate([self._fused_together(part) for part in parts], axis=1)
+
+    def _fused_together(self, features: list[Float[Array, "b n hs ws c"]]) -> Float[Array, "b n h2 w2 c"]:
+        """What the fusion that tasks share adds to the finest scale of each, tasks folded into the batch."""
         folded = self.msf["shared"](*(scale.reshape(-1, *scale.shape[2:]) for scale in features))
-        return features[-1] + folded.reshape(features[-1].shape)
+        return folded.reshape(features[-1].shape)
+
+
+def with_guests(spec: AllInOneSpec, guests: tuple[str, ...]) -> AllInOneSpec:
+    """The specification of a trained adapter with more tasks. What `paths_of` names is new, all else stays."""
+    return replace(spec, guests=(*spec.guests, *guests))
+
+
+def paths_of(tasks: Sequence[str]) -> str:
+    """Pattern of the paths of an adapter's variables that belong to these tasks alone."""
+    return rf"params/g_s/(adaptors_\w+|msf|head)_({'|'.join(map(re.escape, tasks))})/.*"

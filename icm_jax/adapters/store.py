@@ -1,7 +1,7 @@
 """An adapter on disk: one safetensors file, the adapter's arrays alone, with a JSON record in its header.
 
 tensors   params/g_a/…, params/g_s/…, batch_stats/…                         float32
-record    format, name, task, specification, hash, hash and name of the base, metrics
+record    format, name, task, specification, hash, hash and name of the base, metrics, hashes of adapters it extends
 """
 
 import dataclasses
@@ -50,6 +50,7 @@ class StoredAdapter:
         variables: its Flax collections, "params" and perhaps "batch_stats".
         base_hash, base_name: what it was trained on, and the only thing it can be put on.
         metrics: how good it was found to be.
+        extends: hashes of adapters that it is the same as but for tasks added since: it decodes their streams too.
         hash: SHA-256 of specification, base and arrays, hexadecimal.
     """
 
@@ -60,6 +61,7 @@ class StoredAdapter:
     base_hash: str
     base_name: str = ""
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    extends: tuple[str, ...] = ()
     hash: str = ""
 
     @property
@@ -89,6 +91,7 @@ def make_adapter(
     variables: Mapping[str, Any],
     base: Base,
     metrics: Mapping[str, Any] | None = None,
+    extends: tuple[str, ...] = (),
 ) -> StoredAdapter:
     """An adapter for a base, with its hash; arrays become float32.
 
@@ -103,7 +106,8 @@ def make_adapter(
             raise IcmError(
                 f"parameter {path} of adapter {name} is not finite; train on or take an older checkpoint"
             )
-    made = StoredAdapter(name, task, spec, paths.unflatten(arrays), base.hash, base.label, metrics or {})
+    tree = paths.unflatten(arrays)
+    made = StoredAdapter(name, task, spec, tree, base.hash, base.label, metrics or {}, extends)
     return dataclasses.replace(made, hash=_content_hash(spec, base.hash, arrays))
 
 
@@ -117,6 +121,7 @@ def save(adapter: StoredAdapter, path: str | Path) -> None:
         "base_hash": adapter.base_hash,
         "base_name": adapter.base_name,
         "metrics": dict(adapter.metrics),
+        "extends": list(adapter.extends),
         "hash": adapter.hash,
     }
     arrays = paths.flatten(adapter.variables)
@@ -153,7 +158,8 @@ def load(path: str | Path) -> StoredAdapter:
             f"{path}: content has hash {found[:16]}, its record says {record['hash'][:16]}; copy or export it again"
         )
     known = {key: record[key] for key in ("name", "task", "base_hash", "base_name", "metrics", "hash")}
-    return StoredAdapter(spec=spec, variables=paths.unflatten(arrays), **known)
+    extends = tuple(record.get("extends", ()))  # files of older versions have none
+    return StoredAdapter(spec=spec, variables=paths.unflatten(arrays), extends=extends, **known)
 
 
 def _content_hash(spec: AdapterSpec | LowRankSpec, base_hash: str, arrays: Mapping[str, np.ndarray]) -> str:

@@ -1,23 +1,26 @@
 """All-in-One: the paper's sizes, the tasks' pictures, every option."""
 
+import re
 from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 
 from icm_jax import paths
-from icm_jax.adapters.all_in_one import AllInOneSpec, TaskDecoder
+from icm_jax.adapters.all_in_one import AllInOneSpec, TaskDecoder, paths_of, with_guests
 from icm_jax.adapters.multi_scale_fusion import MultiScaleFusion
 from icm_jax.adapters.registry import adapted
 from icm_jax.adapters.task_aggregation import TaskAggregation
 from icm_jax.errors import IcmError
 from icm_jax.evaluate.complexity import parameter_count
+from icm_jax.layers.swin import SwinStack
 from icm_jax.models.registry import build
 from icm_jax.models.tic import TICSpec
 from tests.adapters.random_values import random_variables
-from tests.tiny import BOTTLENECK, tiny_codec
+from tests.tiny import BOTTLENECK, SWIN, tiny_codec
 
 SMALL = AllInOneSpec(tasks=("a", "b"), middle=4, tam_hidden=4, msf_width=4, msf_window=4)
 OPTIONS = [
@@ -25,6 +28,7 @@ OPTIONS = [
     {"decoder_adaptor_position": "before", "softmax_axis": "channel"},
     {"phi": "pixel", "per_task_weights": True},
     {"msf_axis": "channel", "head": "own_deconv"},
+    {"phi": "none", "msf_axis": "none"},
 ]
 
 
@@ -53,6 +57,45 @@ def test_a_picture_is_the_shared_one_plus_what_its_head_adds(options: dict):
     shared, first, second = pictures(paths.unflatten(leaves))
     assert shared.shape == (1, 64, 128, 3)
     assert np.array_equal(shared, first) and not np.allclose(shared, second)
+
+
+@pytest.mark.parametrize("count", [1, 4, 12])
+def test_stacks_of_the_base_run_once_for_any_number_of_tasks(count: int):
+    spec = replace(SMALL, tasks=tuple(f"task{k}" for k in range(count)))
+    calls: list[str] = []
+
+    def counted(call, args, kwargs, context):
+        if isinstance(context.module, SwinStack) and context.method_name == "__call__":
+            calls.append("/".join(context.module.path))
+        return call(*args, **kwargs)
+
+    model = build(SWIN, spec)
+    variables = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 64, 64, 3)))
+    y_hat = jax.ShapeDtypeStruct((2, 4, 8, SWIN.M), jnp.float32)
+    with nn.intercept_methods(counted):
+        decoded = jax.eval_shape(lambda v, y: model.apply(v, y, method="synthesise"), variables, y_hat)
+    assert decoded.shape == (2, 64, 128, 3 * (count + 1))
+    assert calls == [f"g_s/stb{i}" for i in (0, 2, 4, 6)]
+
+
+def test_a_guest_changes_no_other_picture_by_a_bit():
+    larger = with_guests(SMALL, ("c",))
+    assert larger.pictures == ("shared", "a", "b", "c")
+    old, new = (paths.flatten(random_variables(spec, BOTTLENECK)) for spec in (SMALL, larger))
+    own = re.compile(paths_of(("c",)))
+    assert {path for path in new if path not in old} == {path for path in new if own.fullmatch(path)}
+    base, y_hat = tiny_codec().stored.params, jax.random.normal(jax.random.key(2), (1, 4, 8, BOTTLENECK.M))
+
+    def decode(spec: AllInOneSpec, leaves: dict) -> np.ndarray:
+        model = build(BOTTLENECK, spec)
+        run = jax.jit(lambda variables: model.apply(variables, y_hat, method="synthesise"))
+        return np.asarray(run(adapted(base, paths.unflatten(leaves))))
+
+    before, after = decode(SMALL, old), decode(larger, new | old)
+    assert np.array_equal(before, after[..., :9])
+    assert not np.allclose(after[..., 9:], after[..., :3])
+    with pytest.raises(IcmError, match="each once"):
+        with_guests(SMALL, ("a",))
 
 
 def test_heads_start_at_zero():

@@ -53,6 +53,17 @@ def test_float16_maps_keep_a_float32_spectrum():
     assert np.isfinite(half).all()
 
 
+def test_bfloat16_maps_go_through_float32_transforms():
+    module = Sfma(4)
+    x = jnp.ones((1, 6, 5, 3), jnp.bfloat16)
+    params = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), module.init(jax.random.key(1), x))
+    program = jax.make_jaxpr(module.apply)(params, x)
+    transforms = [equation for equation in program.eqns if equation.primitive.name in ("fft", "jit", "pjit")]
+    text = str(transforms)
+    assert text.count("fft[") == 2 and "c64[1,6,3,4]" in text
+    assert program.out_avals[0].dtype == jnp.bfloat16
+
+
 def test_zero_init_is_the_base_codec():
     base_params = tiny_codec().stored.params
     spec = SfmaSpec(middle=4, zero_init=True)
