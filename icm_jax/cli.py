@@ -92,6 +92,12 @@ def _parser() -> argparse.ArgumentParser:
     inspect = _command(commands, "inspect", _inspect, "what a file holds", "icm inspect photo.icm --json")
     inspect.add_argument("inputs", nargs="+", metavar="IN", help=".icm files, folders or globs")
     inspect.add_argument("--json", action="store_true", help="print records instead of text")
+    inspect.add_argument(
+        "--tasks",
+        type=Path,
+        metavar="ADAPTER",
+        help="also what each task of this adapter, with which the stream was made, is expected to lose",
+    )
     _add_codec(inspect)
 
     demo = _command(
@@ -203,7 +209,7 @@ def _inspect(options: argparse.Namespace) -> int:
     from icm_jax.batch import find_inputs
     from icm_jax.inspection import describe, report
 
-    reports = [report(path, options.codec) for path in find_inputs(options.inputs, (".icm",))]
+    reports = [report(path, options.codec, options.tasks) for path in find_inputs(options.inputs, (".icm",))]
     print(json.dumps(reports, indent=2) if options.json else "\n\n".join(map(describe, reports)))
     return DONE
 

@@ -7,20 +7,28 @@ from icm_jax.batch import read_stream
 from icm_jax.bitstream import container
 from icm_jax.bitstream.header import NO_HASH
 from icm_jax.codec import Codec
+from icm_jax.evaluate.calibration import expected_losses
 
 BAR = 40  # columns of the longest bar
 
 
-def report(path: Path, codec: str | None = None) -> dict[str, Any]:
+def report(path: Path, codec: str | None = None, adapter: Path | None = None) -> dict[str, Any]:
     """Header, sections, guard cost and bits a latent channel of one file, as plain values.
 
+    Args:
+        adapter: the one the stream was made with; then also what its tasks are expected to lose, see
+            `icm_jax.evaluate.calibration`.
+
     Raises:
-        IcmError: not readable, damaged, or written by a codec that is neither included nor given.
+        IcmError: not readable, damaged, or written by a codec that is neither included nor given; another adapter,
+            or one that was not calibrated.
     """
     data = read_stream(path)
     header = container.read_header(data)
-    found = Codec.for_stream(data, codec).inspect(data)
-    adapter = None if header.adapter_hash == NO_HASH else f"{header.adapter_id} {header.adapter_hash.hex()}"
+    reader = Codec.for_stream(data, codec, adapter)
+    tasks = {"tasks": _tasks(reader, data)} if adapter else {}
+    found = reader.inspect(data)
+    made_with = None if header.adapter_hash == NO_HASH else f"{header.adapter_id} {header.adapter_hash.hex()}"
     return {
         "file": str(path),
         "bytes": len(data),
@@ -28,7 +36,7 @@ def report(path: Path, codec: str | None = None) -> dict[str, Any]:
         "codec": header.codec_id,
         "quality": header.quality,
         "codec_hash": header.codec_hash.hex(),
-        "adapter": adapter,
+        "adapter": made_with,
         "size": [header.width, header.height],
         "canvas": [header.padded_width, header.padded_height],
         "alignment": container.Alignment(header.alignment).name.lower(),
@@ -38,7 +46,17 @@ def report(path: Path, codec: str | None = None) -> dict[str, Any]:
         "guard_bytes": found.guard_bytes,
         "z_bits": round(found.z_bits, 1),
         "channel_bits": [round(float(bits), 1) for bits in found.channel_bits],
+        **tasks,
     }
+
+
+def _tasks(reader: Codec, data: bytes) -> list[dict[str, Any]]:
+    """What each calibrated task is expected to lose."""
+    header = container.read_header(data)
+    reader.refuse_other_adapter(header)
+    assert reader.adapter is not None
+    losses = expected_losses(reader.adapter, 8 * len(data) / (header.width * header.height))
+    return [{"task": task, **expected._asdict()} for task, expected in losses.items()]
 
 
 def describe(record: dict[str, Any]) -> str:
@@ -56,7 +74,13 @@ def describe(record: dict[str, Any]) -> str:
     lines += [
         f"  section   {section['type']:<8} {section['bytes']:>9,} bytes" for section in record["sections"]
     ]
+    lines += [_expected_line(**task) for task in record.get("tasks", ())]
     return "\n".join(lines + _channels(record["channel_bits"]))
+
+
+def _expected_line(task: str, metric: str, loss: float, outside: bool) -> str:
+    beyond = ", beyond the rates that were calibrated" if outside else ""
+    return f"  task      {task:<14} expected to lose {loss:.2f} of {metric}{beyond}"
 
 
 def _channels(bits: list[float]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Arguments and actions of `icm eval`, `icm bd`, `icm report` and `icm complexity`.
+"""Arguments and actions of `icm eval`, `icm bd`, `icm report`, `icm calibrate` and `icm complexity`.
 
 Light to import, so that `icm --help` stays quick.
 """
@@ -40,6 +40,14 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
             _report,
             "plots, tables and a page of results",
             "icm report results/*.json -o report --layout transtic-table1",
+        )
+    )
+    _add_calibrate(
+        add(
+            "calibrate",
+            _calibrate,
+            "measure what an adapter's tasks lose at which rate, for icm inspect --tasks",
+            "icm calibrate photos/ -c tic-base -a aio.safetensors -o results/calibration",
         )
     )
     _add_complexity(
@@ -105,8 +113,43 @@ def _add_report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--layout",
         default="",
-        help="a paper's table: transtic-table1, aio-table2, aio-table3, dora-table3, dora-table4",
+        help="a paper's table: transtic-table1, aio-table2, aio-table3, aio-table4, dora-table3, dora-table4",
     )
+
+
+def _add_calibrate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("images", nargs="+", type=Path, help="image files or folders of them")
+    parser.add_argument("-c", "--codec", required=True, help="included codec or codec folder")
+    parser.add_argument("-q", "--quality", type=int, help="rate of an included codec")
+    parser.add_argument(
+        "-a",
+        "--adapter",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="its file; the curves are added to it",
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for records")
+    parser.add_argument("--groups", type=int, default=8, help="points of a curve (%(default)s)")
+    for name, what in (
+        ("weights", "of a task's network ($ICM_WEIGHTS)"),
+        ("labels", "labels; without: agreement with the photo"),
+    ):
+        parser.add_argument(
+            f"--{name}",
+            type=_of_task,
+            action="append",
+            default=[],
+            metavar="TASK=PATH",
+            help=f"{what}, repeatable",
+        )
+
+
+def _of_task(text: str) -> tuple[str, str]:
+    task, equals, path = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not TASK=PATH")
+    return task, path
 
 
 def _add_complexity(parser: argparse.ArgumentParser) -> None:
@@ -176,6 +219,25 @@ def _report(options: argparse.Namespace) -> int:
 
     results = read_results(options.results)
     print(f"open {write_report(results, options.output, options.anchor, options.layout)}")
+    return DONE
+
+
+def _calibrate(options: argparse.Namespace) -> int:
+    from icm_jax.codec import Codec
+    from icm_jax.evaluate.calibration import CALIBRATION, calibrate
+    from icm_jax.evaluate.evaluation import find_images
+
+    codec = Codec.load(options.codec, options.quality)
+    paths = (options.adapter, find_images(options.images), options.output)
+    made = calibrate(codec, *paths, options.groups, dict(options.weights), dict(options.labels))
+    for task, curve in made.metrics[CALIBRATION].items():
+        print(f"{task}: loss of {curve['metric']}, {curve['images']} images")
+        print(
+            "".join(
+                f"  {bpp:8.4f} bpp  {loss:8.3f}\n"
+                for bpp, loss in zip(curve["bpp"], curve["loss"], strict=True)
+            )
+        )
     return DONE
 
 
