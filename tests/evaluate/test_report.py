@@ -18,6 +18,7 @@ from icm_jax.evaluate.per_image import graded_metric, image_points, middle
 from icm_jax.evaluate.report import write_report
 from icm_jax.evaluate.result import read_results
 from icm_jax.evaluate.table_files import joined
+from icm_jax.metrics.metric import Metric
 from tests.evaluate.made_results import RMSE, TOP1, made_result
 from tests.evaluate.toy_bench import make_toy
 
@@ -117,10 +118,12 @@ def test_printed_tables_are_whole(name: str) -> None:
     assert all(len(pairs) == len(layout.columns) for pairs in layout.rows.values())
     empty = fill(layout, [])
     assert len(empty.rows) == len(layout.rows)
-    assert len(empty.head) == 2 + 2 * len(layout.columns)
+    assert len(empty.head) == 2 + 2 * len(layout.columns) + bool(layout.single)
     for row, pairs in zip(empty.rows, layout.rows.values(), strict=True):
         printed = [value for pair in pairs for value in pair]
-        assert row[2:] == tuple("n/a" if math.isnan(value) else f"{value:+.2f}" for value in printed)
+        assert row[2 : 2 + len(printed)] == tuple(
+            "n/a" if math.isnan(value) else f"{value:+.2f}" for value in printed
+        )
 
 
 RATES = (0.1, 0.2, 0.4, 0.8)
@@ -149,6 +152,27 @@ def test_a_paper_that_prints_errors_gets_errors() -> None:
         column = [c.task for c in get_layout(layout).columns].index("depth")
         row = fill(get_layout(layout), results).rows[-1]
         assert row[0] == "mine" and row[2 + 2 * column + 1] == f"{sign}0.10"
+
+
+def test_gains_over_single_task_models() -> None:
+    for layout, gain in (("aio-table2", "+0.25"), ("aio-table3", "+0.28")):
+        rows = {row[:2]: row[-1] for row in fill(get_layout(layout), []).rows}
+        assert rows["All-in-One", "printed"] == gain and rows["AdaptICMH", "printed"] == "+0.00"
+    tasks = {"semseg-nyud": "miou", "depth": "rmse", "normals": "mean"}
+    scores = {
+        "TIC": (40.0, 50.0, 57.0, 61.0),
+        "AdaptICMH": (42.0, 52.0, 59.0, 63.0),
+        "mine": (43.0, 53.0, 60.0, 64.0),
+    }
+    results = [
+        made_result(curve, RATES, {name: values}, (Metric(name, name),), task=task)
+        for task, name in tasks.items()
+        for curve, values in scores.items()
+    ]
+    rows = {row[:2]: row[-1] for row in fill(get_layout("aio-table3"), results).rows}
+    assert rows["mine", "measured"] == "+0.50"
+    rows = {row[:2]: row[-1] for row in fill(get_layout("aio-table3"), results[:-1]).rows}
+    assert rows["mine", "measured"] == "n/a"
 
 
 def test_latex_escapes() -> None:
