@@ -1,4 +1,4 @@
-"""What sharding does to memory and traffic: a compiled training step on 1, 2, 4 and 8 virtual devices.
+"""What sharding does to memory and traffic: a training step compiled for 1, 2, 4 and 8 virtual devices.
 
     python benchmarks/scaling.py --config=configs/base_tic.py:smoke
 
@@ -9,11 +9,9 @@ processor, so a time would say nothing about real ones.
 
 import argparse
 import importlib
-import json
+import math
 import os
 import re
-import subprocess
-import sys
 from functools import partial
 
 ITEM_BYTES = {
@@ -47,71 +45,69 @@ def collective_bytes(hlo: str) -> dict[str, int]:
     return found
 
 
-def compile_one(config_name: str, fsdp: int) -> dict[str, object]:
-    """Measures the step of a config on the devices of this process."""
+def compile_one(config_name: str, devices: int, fsdp: int) -> dict[str, object]:
+    """Measures the step of a config on the first `devices` devices; arrays stay shapes."""
     import jax
     import jax.numpy as jnp
-    import numpy as np
 
-    from icm_jax import paths
     from icm_jax.train import loop
-    from icm_jax.train.mesh import batch_sharding, bytes_per_device, make_mesh, replicated
+    from icm_jax.train.mesh import AXES, batch_sharding, param_shardings, replicated, tree_shardings
     from icm_jax.train.optimizer import optimizer
     from icm_jax.train.registry import parse
+    from icm_jax.train.state import initial_state
 
     path, _, variant = config_name.partition(":")
     raw = importlib.import_module(path.removesuffix(".py").replace("/", ".")).get_config(variant)
-    raw.mesh.update(
-        fsdp=fsdp, min_size=64
-    )  # the model is small: split what is worth splitting in a large one
+    raw.mesh.update(fsdp=fsdp, min_size=64)  # a small model: split what is worth splitting in a large one
     config, objective = parse(raw)
-    mesh, tx = make_mesh(config.mesh), optimizer(config.optim)
-    state, shardings = loop.place_state(objective, config, tx, mesh)
-    crop = raw.data.crop
-    image = np.zeros((objective.batch_size, crop, crop, 3), np.uint8)
-    rows = {"image": image, "id": np.zeros(objective.batch_size, np.int32)}
-    batch = jax.device_put(rows, batch_sharding(mesh))
-    key = jax.jit(partial(jax.random.key, 0), out_shardings=replicated(mesh))()
-    compiled, flops = loop.compile_step(objective, config, tx, shardings, (state, batch, key))
-    params = paths.flatten(state.params)
+    tx = optimizer(config.optim)
+    mesh = jax.make_mesh(
+        (devices // fsdp, fsdp), AXES, (jax.sharding.AxisType.Auto,) * 2, devices=jax.devices()[:devices]
+    )
+    params = jax.eval_shape(objective.initial_params, jax.random.key(0))
+    state = jax.eval_shape(partial(initial_state, tx=tx), params, {}, {})
+    shardings = tree_shardings(state, param_shardings(params, mesh, config.mesh), mesh)
+    placed = jax.tree.map(
+        lambda leaf, at: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=at), state, shardings
+    )
+    rows, crop = objective.batch_size, raw.data.crop
+    batch = {
+        "image": jax.ShapeDtypeStruct((rows, crop, crop, 3), jnp.uint8, sharding=batch_sharding(mesh)),
+        "id": jax.ShapeDtypeStruct((rows,), jnp.int32, sharding=batch_sharding(mesh)),
+    }
+    key = jax.eval_shape(partial(jax.random.key, 0))
+    key = jax.ShapeDtypeStruct(key.shape, key.dtype, sharding=replicated(mesh))
+    compiled, flops = loop.compile_step(objective, config, tx, shardings, (placed, batch, key))
     return {
-        "parameters": sum(int(jnp.size(leaf)) for leaf in params.values()),
-        "devices": jax.device_count(),
-        "fsdp": fsdp,
-        "state_bytes": bytes_per_device(state),
+        "parameters": sum(leaf.size for leaf in jax.tree.leaves(params)),
+        "state_bytes": sum(
+            math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize
+            for leaf in jax.tree.leaves(placed)
+        ),
         "temporary_bytes": compiled.memory_analysis().temp_size_in_bytes,
-        "flops_per_image": flops / objective.batch_size,
+        "flops_per_image": flops / rows,
         "collectives": collective_bytes(compiled.as_text()),
     }
 
 
 def main() -> None:
-    """Prints a Markdown table; each row is a process of its own, as devices are fixed when JAX starts."""
+    """Prints a Markdown table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--config", default="configs/base_tic.py:smoke")
     parser.add_argument("--devices", type=int, nargs="+", default=[1, 2, 4, 8])
-    parser.add_argument("--fsdp", type=int, help="measure this width in this process and print JSON")
     options = parser.parse_args()
-    if options.fsdp:
-        print(json.dumps(compile_one(options.config, options.fsdp)))
-        return
+    os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={max(options.devices)}"
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # of machine code, which nobody looks at
     print(
         "| devices | fsdp | state MiB/device | temporaries MiB/device | all-reduce MiB | all-gather MiB | other MiB |"
     )
-    print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+    print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: |", flush=True)
     for devices in options.devices:
         for fsdp in sorted({1, devices}):
-            environment = os.environ | {
-                "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
-                "JAX_PLATFORMS": "cpu",
-            }
-            command = [sys.executable, __file__, "--config", options.config, "--fsdp", str(fsdp)]
-            done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-            if done.returncode:
-                sys.exit(done.stderr)
-            row = json.loads(done.stdout.splitlines()[-1])
+            row = compile_one(options.config, devices, fsdp)
             sent = dict(row["collectives"])
             columns = [
                 row["state_bytes"],

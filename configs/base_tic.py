@@ -20,11 +20,13 @@ and the entropy path stay float32); `:smoke` runs a few steps on the included ph
 import ml_collections
 
 from icm_jax.data.samples import SAMPLE_FOLDER
+from icm_jax.train.config import one_of
 from icm_jax.train.registry import default_config
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """The published recipe; "small" and "smoke" shorten it, "gpu" computes in bfloat16."""
+    one_of("variant of base_tic.py", variant, ("", "small", "gpu", "smoke"))
     config = default_config("base_codec")
     config.name = "tic-base"
     config.model = {

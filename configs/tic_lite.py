@@ -21,11 +21,13 @@ Expected after the second run (docs/models.md): 0.27 bpp at 29.15 dB and 0.53 bp
 import ml_collections
 
 from icm_jax.data.samples import SAMPLE_FOLDER
+from icm_jax.train.config import one_of
 from icm_jax.train.registry import default_config
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """The recipe; "wide" and "upper" train it on with more channels, "smoke" shortens the family to seconds."""
+    one_of("variant of tic_lite.py", variant, ("", "wide", "upper", "smoke"))
     config = default_config("base_codec")
     config.name = "tic-lite"
     config.model = {

@@ -6,6 +6,7 @@
 Run the same command again to continue an interrupted run.
 """
 
+import errno
 import sys
 
 from absl import app, flags, logging
@@ -38,6 +39,13 @@ def main(argv: list[str]) -> None:
         sys.exit(stop.exit_code)
     except IcmError as error:
         sys.exit(f"icm: {error}")
+    except OSError as error:  # where nothing more is known than that a file could not be written
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        sys.exit(
+            f"icm: {WORKDIR.value}: {error.strerror}; the newest checkpoint is kept. Free space there and run the same "
+            "command again"
+        )
 
 
 def run() -> None:
@@ -47,12 +55,20 @@ def run() -> None:
 
 
 def _parse_flags(argv: list[str]) -> list[str]:
-    """Flags of a command line; a key that the config does not have is one line and not a traceback."""
+    """Flags of a command line; a config that is not there and a key that it does not have are one line each."""
     try:
-        return flags.FLAGS(argv)
+        rest = flags.FLAGS(argv)
+        CONFIG.value.keys()  # a file that could not be read says so at its first use
+        return rest
     except (AttributeError, KeyError, TypeError) as error:
         keys = ", ".join(arg.split("=")[0] for arg in argv if arg.startswith("--config."))
-        sys.exit(f"icm: one of {keys} is no key of this config, or its value has another type ({error})")
+        reason = " ".join(str(error.args[0] if error.args else error).split())
+        sys.exit(f"icm: one of {keys} is no key of this config, or its value has another type ({reason})")
+    except OSError as error:
+        reason = " ".join(str(error.__cause__ or error).split())
+        sys.exit(f"icm: --config can not be read ({reason}); give a file such as configs/base_tic.py")
+    except IcmError as error:  # of the config file, such as a variant that it does not have
+        sys.exit(f"icm: {error}")
     except flags.Error as error:
         sys.exit(f"icm: {error}; --help lists the options")
 

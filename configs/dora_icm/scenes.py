@@ -1,4 +1,5 @@
 """DoRA-ICM on rendered scenes: everything of the paper's system, small enough for a processor.
+Expected: a chain that works and methods that can be compared, not the paper's numbers.
 
 First a backbone, trained whole and without a codec on the normals of the scenes:
 

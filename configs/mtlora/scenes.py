@@ -10,15 +10,18 @@ Then MTLoRA on it, by its recipe (AdamW 5e-4, weight decay 0.05, warm-up of 20 o
         --config.multi_task.backbone=runs/swin/codecs/backbone.safetensors
 
 `runs/mtlora/codecs/mtlora.safetensors` is the network: load_recognizer("mtlora", FILE). `:smoke` takes two steps.
+Expected: a network whose four losses fall together; nobody has run this length here.
 """
 
 import ml_collections
 
+from icm_jax.train.config import one_of
 from icm_jax.train.registry import default_config
 
 
 def get_config(variant: str = "mtlora") -> ml_collections.ConfigDict:
     """A network of 128×128 pictures: Swin-T's depths at half its width."""
+    one_of("variant of mtlora/scenes.py", variant, ("mtlora", "backbone", "smoke"))
     config = default_config("multi_task")
     config.name = f"scenes-{variant}"
     config.model = {

@@ -98,8 +98,8 @@ class Checkpoints:
             self._raise_if_disk(None, error)
             raise
 
-    def restore(self, like: TrainState, key: Array) -> tuple[TrainState, Array] | None:
-        """The newest undamaged state, placed like `like`, and the run's key; None when there is none at all.
+    def restore(self, like: TrainState, key: Array) -> tuple[TrainState, Array, int] | None:
+        """The newest undamaged state, placed like `like`, the run's key and its next batch; None when there is none.
 
         A damaged checkpoint is named on stderr, moved to WORKDIR/damaged, and the one before is taken.
 
@@ -120,9 +120,9 @@ class Checkpoints:
                 )
                 continue
             self._set_aside(damaged)
-            rest = restored["optimizer"]
-            state = like.replace(**restored["params"], **rest)
-            return state, jax.random.wrap_key_data(restored["rng"]["key"], impl=jax.random.key_impl(key))
+            state = like.replace(**restored["params"], **restored["optimizer"])
+            key = jax.random.wrap_key_data(restored["rng"]["key"], impl=jax.random.key_impl(key))
+            return state, key, restored["data"]["next_batch"]
         if damaged:
             raise IcmError(
                 f"{self._workdir}: all checkpoints are damaged ({', '.join(map(str, damaged))}); remove "
@@ -137,11 +137,11 @@ class Checkpoints:
 
     def _read(self, step: int, like: dict[str, Any]) -> dict[str, Any]:
         args: dict[str, Any] = {name: ocp.args.StandardRestore(_target(item)) for name, item in like.items()}
-        args["meta"] = ocp.args.JsonRestore()
+        args |= {"data": ocp.args.JsonRestore(), "meta": ocp.args.JsonRestore()}
         restored = self._manager.restore(step, args=ocp.args.Composite(**args))
         for name in like:
             compare(digests(restored[name]), restored["meta"]["digests"][name])
-        return {name: restored[name] for name in like}
+        return {name: restored[name] for name in (*like, "data")}
 
     def _set_aside(self, steps: list[int]) -> None:
         """Out of the way of the run, which will come to these steps again; nothing is deleted."""
@@ -157,8 +157,7 @@ class Checkpoints:
 
     def _raise_if_disk(self, step: int | None, error: Exception) -> None:
         """Turns what a full or broken disk raises, in Orbax's many ways, into one line."""
-        text = str(error)
-        if not isinstance(error, OSError) and not any(sign in text for sign in DISK_SIGNS):
+        if not _is_disk(error):
             return
         what = "the last checkpoint" if step is None else f"the checkpoint of step {step}"
         complete = [s for s in self._manager.all_steps() if s != step]
@@ -170,13 +169,25 @@ class Checkpoints:
 
 
 def save_base(workdir: Path, frozen: Any) -> None:
-    """Writes the frozen parameters of a run, once."""
+    """Writes the frozen parameters of a run, once.
+
+    Raises:
+        IcmError: they could not be written.
+    """
     folder = (workdir / "base").absolute()
     if folder.exists() or not jax.tree.leaves(frozen):
         return
-    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as writer:
-        meta = ocp.args.JsonSave({"digests": digests(frozen)})
-        writer.save(folder, args=ocp.args.Composite(params=ocp.args.StandardSave(frozen), meta=meta))
+    meta = ocp.args.JsonSave({"digests": digests(frozen)})
+    try:
+        with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as writer:
+            writer.save(folder, args=ocp.args.Composite(params=ocp.args.StandardSave(frozen), meta=meta))
+    except Exception as error:
+        if not _is_disk(error):
+            raise
+        raise IcmError(
+            f"the frozen parameters could not be written to {folder} ({_first_line(error)}). Free space there and run "
+            "the same command again"
+        ) from None
 
 
 def restore_base(workdir: Path, like: Any) -> Any | None:
@@ -240,6 +251,11 @@ def _target(item: Any) -> Any:
     return jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding), item
     )
+
+
+def _is_disk(error: Exception) -> bool:
+    """Whether this is how Orbax, TensorStore or Python say that a disk is full or broken."""
+    return isinstance(error, OSError) or any(sign in str(error) for sign in DISK_SIGNS)
 
 
 def _first_line(error: BaseException) -> str:

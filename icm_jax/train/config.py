@@ -18,6 +18,13 @@ from icm_jax.paths import Rule
 
 T = TypeVar("T")
 
+SCHEDULE_OF = {
+    "milestones": "milestones",
+    "decay_start": "cosine",
+    "final_fraction": "cosine",
+    "power": "polynomial",
+}
+
 
 @dataclass(frozen=True)
 class OptimConfig:
@@ -60,13 +67,16 @@ class OptimConfig:
     skip_not_finite: int = 0
 
     def __post_init__(self) -> None:
-        _one_of("optim.schedule", self.schedule, ("constant", "milestones", "cosine", "polynomial"))
-        _one_of("optim.optimizer", self.optimizer, ("adam", "adamw", "muon"))
+        one_of("optim.schedule", self.schedule, ("constant", "milestones", "cosine", "polynomial"))
+        one_of("optim.optimizer", self.optimizer, ("adam", "adamw", "muon"))
         _at_least("optim.total_steps", self.total_steps, 1)
         _at_least("optim.accumulate", self.accumulate, 1)
         _at_least("optim.skip_not_finite", self.skip_not_finite, 0)
         if not 0 <= self.ema_decay < 1:
             raise IcmError(f"optim.ema_decay={self.ema_decay} must lie in [0, 1)")
+        for key, schedule in SCHEDULE_OF.items():
+            _refuse_unused("optim", self, key, self.schedule == schedule, f"optim.schedule={schedule!r}")
+        _refuse_unused("optim", self, "decay", self.weight_decay > 0, "optim.weight_decay above 0")
 
 
 @dataclass(frozen=True)
@@ -86,7 +96,7 @@ class MeshConfig:
 
     def __post_init__(self) -> None:
         for pattern, axis in self.rules:
-            _one_of(f"mesh.rules[{pattern!r}]", axis, ("rows", "columns", "largest", "replicated"))
+            one_of(f"mesh.rules[{pattern!r}]", axis, ("rows", "columns", "largest", "replicated"))
 
 
 @dataclass(frozen=True)
@@ -104,9 +114,9 @@ class ComputeConfig:
     matmul: str = ""
 
     def __post_init__(self) -> None:
-        _one_of("compute.matmul", self.matmul, ("", "tensorfloat32", "float32"))
+        one_of("compute.matmul", self.matmul, ("", "tensorfloat32", "float32"))
         for pattern, dtype in self.dtypes:
-            _one_of(f"compute.dtypes[{pattern!r}]", dtype, ("bfloat16", "float16", "float32"))
+            one_of(f"compute.dtypes[{pattern!r}]", dtype, ("bfloat16", "float16", "float32"))
 
 
 @dataclass(frozen=True)
@@ -128,7 +138,8 @@ class CheckpointConfig:
     def __post_init__(self) -> None:
         _at_least("checkpoint.every_steps", self.every_steps, 1)
         _at_least("checkpoint.keep", self.keep, 1)
-        _one_of("checkpoint.best_mode", self.best_mode, ("min", "max"))
+        one_of("checkpoint.best_mode", self.best_mode, ("min", "max"))
+        _refuse_unused("checkpoint", self, "best_mode", bool(self.best), "checkpoint.best")
 
 
 @dataclass(frozen=True)
@@ -138,7 +149,7 @@ class LogConfig:
     Attributes:
         every_steps: steps between numbers (TensorBoard, metrics.jsonl, progress line).
         validate_steps: steps between validations, which also write pictures and histograms; 0: only at checkpoints.
-        profile: (first, last) step of a profiler trace, written to WORKDIR/profile; () for none.
+        profile: (first, end): a profiler trace of steps first to end - 1, written to WORKDIR/profile; () for none.
     """
 
     every_steps: int = 50
@@ -147,8 +158,8 @@ class LogConfig:
 
     def __post_init__(self) -> None:
         _at_least("log.every_steps", self.every_steps, 1)
-        if len(self.profile) not in (0, 2):
-            raise IcmError(f"log.profile={self.profile} must be (first step, last step) or ()")
+        if self.profile and not (len(self.profile) == 2 and 0 <= self.profile[0] < self.profile[1]):
+            raise IcmError(f"log.profile={self.profile} must be (first step, a later one) or ()")
 
 
 @dataclass(frozen=True)
@@ -217,7 +228,15 @@ def _tuples(value: Any) -> Any:
     return value
 
 
-def _one_of(name: str, value: str, valid: tuple[str, ...]) -> None:
+def _refuse_unused(name: str, section: Any, key: str, used: bool, condition: str) -> None:
+    """Raises IcmError for a key that was changed and that nothing reads."""
+    value = getattr(section, key)
+    if not used and value != type(section).__dataclass_fields__[key].default:
+        raise IcmError(f"{name}.{key}={value!r} is used with {condition} alone; set that, or leave {key} out")
+
+
+def one_of(name: str, value: str, valid: tuple[str, ...]) -> None:
+    """Raises IcmError for a word that is not one of the `valid` ones."""
     if value not in valid:
         raise IcmError(f"{name}={value!r}; choose {' or '.join(map(repr, valid))}")
 

@@ -1,7 +1,7 @@
 """What a run says about itself: TensorBoard, one JSON line a report, and a progress line.
 
 WORKDIR/tensorboard/       scalars, pictures, histograms
-WORKDIR/metrics.jsonl      {"step": …, "time": …, "train": {…}} or {…, "validation": {…}}
+WORKDIR/metrics.jsonl      {"step": …, "time": …, "train": {…}, "speed": {…}} or {…, "validation": {…}}
 stderr                     one line, renewed in place on a terminal, appended in a log file
 """
 
@@ -46,7 +46,7 @@ class RunLog:
     def numbers(self, step: int, values: Mapping[str, float]) -> None:
         """Scalars of a training step, with the speed since the last report."""
         speed = self._speed.lap(step)
-        self._record(step, "train", {**values, **speed})
+        self._record(step, train=values, speed=speed)
         left = _clock((self._total - step) / speed["steps_per_second"]) if speed else "?"
         fast = "".join(f"  {speed[name]:.3g} {unit}" for name, unit in Speed.SHOWN if name in speed)
         shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
@@ -54,7 +54,7 @@ class RunLog:
 
     def validation(self, step: int, values: Mapping[str, float], pictures: Pictures | None) -> None:
         """Numbers of the held-out set, and what there is to see."""
-        self._record(step, "validation", values)
+        self._record(step, validation=values)
         if self._active and pictures is not None:
             for name, image in pictures.images.items():
                 self._writer.add_image(name, (255.0 * image).astype(np.uint8), step, dataformats="HWC")
@@ -71,13 +71,15 @@ class RunLog:
             self._writer.close()
             self._lines.close()
 
-    def _record(self, step: int, kind: str, values: Mapping[str, float]) -> None:
+    def _record(self, step: int, **kinds: Mapping[str, float]) -> None:
         if not self._active:
             return
-        for name, value in values.items():
-            self._writer.add_scalar(f"{kind}/{name}", value, step)
-        finite = {name: value if np.isfinite(value) else None for name, value in values.items()}
-        self._lines.write(json.dumps({"step": step, "time": time.time(), kind: finite}) + "\n")
+        line: dict[str, object] = {"step": step, "time": time.time()}
+        for kind, values in kinds.items():
+            for name, value in values.items():
+                self._writer.add_scalar(f"{kind}/{name}", value, step)
+            line[kind] = {name: value if np.isfinite(value) else None for name, value in values.items()}
+        self._lines.write(json.dumps(line) + "\n")
         self._lines.flush()
 
     def _line(self, text: str, keep: bool = False) -> None:

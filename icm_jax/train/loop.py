@@ -35,7 +35,9 @@ from icm_jax.train.objective import Objective, Share
 from icm_jax.train.optimizer import optimizer
 from icm_jax.train.overview import overview
 from icm_jax.train.preemption import Preempted, PreemptionWatch
+from icm_jax.train.profile import Trace
 from icm_jax.train.registry import parse
+from icm_jax.train.runs import read_run
 from icm_jax.train.speed import Speed
 from icm_jax.train.state import TrainState, initial_state
 from icm_jax.train.step import make_train_step
@@ -54,6 +56,7 @@ def train(raw_config: ml_collections.ConfigDict, workdir: str | Path) -> TrainSt
     config, objective = parse(raw_config)
     mesh = make_mesh(config.mesh)
     check_batch(objective.batch_size, config.optim.accumulate)
+    check_validation(objective, config)
     if is_main():
         remember_config(raw_config, workdir)
 
@@ -73,8 +76,9 @@ def train(raw_config: ml_collections.ConfigDict, workdir: str | Path) -> TrainSt
         )
 
         # --- Resume ------------------------------------------------------------------------------------------------
+        next_batch = 0
         if (restored := checkpoints.restore(state, key)) is not None:
-            state, key = restored
+            state, key, next_batch = restored
             log.say(f"continuing from step {int(state.step)}")
         if (base := restore_base(workdir, state.frozen)) is not None:
             state = state.replace(frozen=base)
@@ -83,18 +87,19 @@ def train(raw_config: ml_collections.ConfigDict, workdir: str | Path) -> TrainSt
         # --- Steps -------------------------------------------------------------------------------------------------
         step_fn = None
         first = step = int(state.step)
-        batches = objective.batches(config.seed, Share(jax.process_index(), jax.process_count()), first)
+        share = Share(jax.process_index(), jax.process_count())
+        batches = objective.batches(config.seed, share, next_batch)
         to_devices = partial(jax.make_array_from_process_local_data, batch_sharding(mesh))
         guard = NotFinite(workdir, config.optim.skip_not_finite)
-        with PreemptionWatch() as preemption:
+        with PreemptionWatch() as preemption, Trace(config.log.profile, workdir / "profile") as trace:
             while step < config.optim.total_steps:
                 batch = jax.tree.map(to_devices, next(batches))
                 if step_fn is None:
                     step_fn, speed.step_flops = compile_step(
                         objective, config, tx, shardings, (state, batch, key)
                     )
-                trace(config.log.profile, step, workdir)
-                state, metrics = step_fn(state, batch, key)
+                with trace.step(step):
+                    state, metrics = step_fn(state, batch, key)
                 step += 1
                 guard.check(step, metrics, batch)
                 if step == first + 1:
@@ -132,6 +137,17 @@ def check_batch(batch_size: int, accumulate: int) -> None:
         )
 
 
+def check_validation(objective: Objective, config: RunConfig) -> None:
+    """Raises IcmError for settings about a held-out set where the objective has none."""
+    settings = {"checkpoint.best": config.checkpoint.best, "log.validate_steps": config.log.validate_steps}
+    for key, value in settings.items():
+        if value and objective.validate is None:
+            raise IcmError(
+                f"{key}={value!r} is not used: this config validates nothing; name a held-out set if the objective "
+                f"takes one (eval.folder), or leave {key} out"
+            )
+
+
 def place_state(objective: Objective, config: RunConfig, tx: Any, mesh: Any) -> tuple[TrainState, TrainState]:
     """The state before the first step, every array made where it will live, and the tree of those places."""
     everything = objective.initial_params(
@@ -159,14 +175,6 @@ def compile_step(
     )
     traced = jitted.trace(*arguments)
     return traced.lower().compile(), 2.0 * count_in_jaxpr(traced.jaxpr.jaxpr)
-
-
-def trace(profile: tuple[int, ...], step: int, workdir: Path) -> None:
-    """Starts and ends a profiler trace around the steps of `log.profile`."""
-    if profile and step == profile[0]:
-        jax.profiler.start_trace(str(workdir / "profile"))
-    if profile and step == profile[1]:
-        jax.profiler.stop_trace()
 
 
 def validate(
@@ -200,10 +208,12 @@ def finish(objective: Objective, config: RunConfig, state: TrainState, workdir: 
     params = evaluated_params(config, state)
     if not is_main():
         return
+    logged = read_run(workdir)
     facts = {
         "optimizer": config.optim.optimizer,
         "steps": int(state.step),
         "started_from_weights": bool(config.init_from),
+        "metrics": {"train": logged.train, "validation": logged.validation},
     }
     exported = objective.export(jax.device_get(params), facts, workdir / "codecs")
     if objective.evaluate is not None:

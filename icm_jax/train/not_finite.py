@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 
 from icm_jax.data.image_io import write_bytes
 from icm_jax.errors import IcmError
@@ -45,7 +46,10 @@ class NotFinite:
             return
         self.skipped += 1
         path = self._workdir / "not_finite.json"
-        examples = sorted({int(i) for shard in ids.addressable_shards for i in np.asarray(shard.data)})
+        every_id = multihost_utils.process_allgather(
+            ids, tiled=True
+        )  # of all processes: each holds its rows alone
+        examples = sorted(map(int, np.ravel(every_id)))
         dump = {"step": step, "examples": examples, "skipped": self.skipped}
         dump |= {name: repr(value) for name, value in scalars(metrics).items()}
         if jax.process_index() == 0:

@@ -9,6 +9,13 @@ from typing import Any
 from icm_jax.errors import IcmError
 from icm_jax.evaluate.result import read_results
 
+SPEEDS = {
+    "steps_per_second": "steps/s",
+    "images_per_second_per_device": "images/s/device",
+    "mfu": "MFU",
+    "peak_gib": "peak GiB",
+}
+
 
 @dataclass(frozen=True)
 class RunSummary:
@@ -18,7 +25,7 @@ class RunSummary:
         name: last parts of its path.
         step, total_steps: how far it is.
         state: "finished" or "not finished".
-        train, validation: last numbers of each kind.
+        train, validation, speed: last numbers of each kind.
         curves: {name: (steps, values)} of everything logged.
         results: points (bpp, PSNR) of the evaluation through files, by quality.
     """
@@ -29,6 +36,7 @@ class RunSummary:
     state: str
     train: dict[str, float]
     validation: dict[str, float]
+    speed: dict[str, float]
     curves: dict[str, tuple[list[int], list[float]]]
     results: list[dict[str, Any]]
 
@@ -43,7 +51,7 @@ def read_run(workdir: str | Path) -> RunSummary:
     if not (workdir / "config.json").exists():
         raise IcmError(f"{workdir} holds no run (no config.json); give the --workdir of a training")
     config = json.loads((workdir / "config.json").read_text())
-    last: dict[str, dict[str, float]] = {"train": {}, "validation": {}}
+    last: dict[str, dict[str, float]] = {"train": {}, "validation": {}, "speed": {}}
     curves: dict[str, tuple[list[int], list[float]]] = {}
     step = 0
     for record in _records(workdir / "metrics.jsonl"):
@@ -63,6 +71,7 @@ def read_run(workdir: str | Path) -> RunSummary:
         state="finished" if (workdir / "finished").exists() else "not finished",
         train=last["train"],
         validation=last["validation"],
+        speed=last["speed"],
         curves=curves,
         results=[
             {"bpp": point.bpp, "psnr": point.scores["psnr"]}
@@ -88,23 +97,19 @@ def _records(path: Path) -> list[dict[str, Any]]:
 
 def table(runs: Sequence[RunSummary]) -> str:
     """Markdown table, a row a run."""
-    header = ["run", "state", "step", "loss", "validation", "steps/s", "images/s/device", "MFU", "bpp / PSNR"]
+    header = ["run", "state", "step", "loss", "validation", *SPEEDS.values(), "bpp / PSNR"]
     rows = []
     for run in runs:
         validation = " ".join(f"{name} {value:.4g}" for name, value in run.validation.items())
         points = " ".join(f"{point['bpp']:.3f}/{point['psnr']:.2f}" for point in run.results)
-        numbers = [
-            _number(run.train, name)
-            for name in ("loss", "steps_per_second", "images_per_second_per_device", "mfu")
-        ]
         rows.append(
             [
                 run.name,
                 run.state,
                 f"{run.step}/{run.total_steps}",
-                numbers[0],
+                _number(run.train, "loss"),
                 validation,
-                *numbers[1:],
+                *(_number(run.speed, name) for name in SPEEDS),
                 points,
             ]
         )

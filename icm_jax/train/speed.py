@@ -6,7 +6,8 @@ from typing import ClassVar
 
 import jax
 
-# Dense bfloat16 or TF32-free float16 peak of one device in FLOP/s, from the makers' data sheets; by part of the name.
+# Peak of one device in FLOP/s, dense products of bfloat16 (V100: float16), from the makers' data sheets; by part of the
+# name. MFU is a share of this one whatever a run computes in: a float32 run can not come near 1.
 PEAK_FLOPS = {
     "H200": 989e12,
     "H100": 989e12,
@@ -68,10 +69,8 @@ def peak_flops() -> float:
 
 
 def peak_memory() -> dict[str, float]:
-    """Most bytes in use so far, in GiB: on the first device, or of this process where the device is its processor."""
+    """Most memory in use so far, in GiB: on the first device, or of this process where the device is its processor."""
     stats = jax.local_devices()[0].memory_stats() or {}
     if "peak_bytes_in_use" in stats:
         return {"peak_gib": stats["peak_bytes_in_use"] / 2**30}
-    return {
-        "peak_host_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    }  # Linux counts in KiB
+    return {"peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}  # Linux counts in KiB

@@ -9,7 +9,16 @@ import ml_collections
 from icm_jax.data.image_io import write_bytes
 from icm_jax.errors import IcmError
 
-FREE = ("eval", "log", "checkpoint", "mesh", "compute.remat", "optim.total_steps", "optim.skip_not_finite")
+FREE = (
+    "eval",
+    "log",
+    "checkpoint",
+    "mesh",
+    "compute.remat",
+    "data.threads",
+    "optim.total_steps",
+    "optim.skip_not_finite",
+)
 
 
 def remember_config(raw_config: ml_collections.ConfigDict, workdir: Path) -> None:

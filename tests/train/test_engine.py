@@ -139,6 +139,9 @@ def test_the_best_checkpoint_is_kept_beside_the_newest(tmp_path) -> None:
     assert {int(path.name) for path in (tmp_path / "checkpoints").iterdir()} == {best, 20}
     with pytest.raises(IcmError, match="'sise' is not measured; choose one of size"):
         loop.train(toy_config(checkpoint={"best": "sise"}), tmp_path / "other")
+    unvalidated = {"checkpoint": {"best": "size"}, "toy": {"validated": False}}
+    with pytest.raises(IcmError, match=r"checkpoint\.best='size' is not used: this config validates nothing"):
+        loop.train(toy_config(**unvalidated), tmp_path / "none")
 
 
 def test_not_finite_steps_are_left_out_or_stop_the_run(tmp_path) -> None:
@@ -166,6 +169,41 @@ def test_unknown_task_section_and_key_are_named() -> None:
     config.optimm = {"total_steps": 3}
     with pytest.raises(IcmError, match="config has no key 'optimm'; did you mean 'optim'"):
         parse(config)
+
+
+@pytest.mark.parametrize(
+    ("section", "changed", "message"),
+    [
+        ("optim", {"power": 0.5}, r"optim\.power=0\.5 is used with optim\.schedule='polynomial' alone"),
+        ("optim", {"schedule": "cosine", "milestones": (0.1,)}, r"optim\.milestones=\(0\.1,\) is used with"),
+        (
+            "optim",
+            {"decay": ((".*", 0.0),)},
+            r"optim\.decay=.* is used with optim\.weight_decay above 0 alone",
+        ),
+        (
+            "checkpoint",
+            {"best_mode": "max"},
+            r"checkpoint\.best_mode='max' is used with checkpoint\.best alone",
+        ),
+    ],
+)
+def test_keys_that_nothing_reads_are_refused(section, changed, message) -> None:
+    with pytest.raises(IcmError, match=message):
+        parse(toy_config(**{section: changed}))
+
+
+def test_profile_of_some_steps_is_written_however_the_run_ends(tmp_path) -> None:
+    def traces(workdir) -> list:
+        return list((workdir / "profile").rglob("*.xplane.pb"))
+
+    loop.train(toy_config(log={"profile": (18, 25)}, optim={"total_steps": 20}), tmp_path)  # ends inside
+    assert len(traces(tmp_path)) == 1
+    shutil.rmtree(tmp_path / "profile")
+    loop.train(toy_config(log={"profile": (10, 22)}, optim={"total_steps": 24}), tmp_path)  # resumed inside
+    assert len(traces(tmp_path)) == 1
+    with pytest.raises(IcmError, match=r"log\.profile=\(5, 5\) must be"):
+        parse(toy_config(log={"profile": (5, 5)}))
 
 
 def test_digests_notice_one_bit_and_a_swap() -> None:

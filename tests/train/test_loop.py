@@ -3,6 +3,8 @@
 import importlib
 import json
 import shutil
+from pathlib import Path
+from types import ModuleType
 
 import jax
 import ml_collections
@@ -19,6 +21,8 @@ from icm_jax.train.config import OptimConfig
 from icm_jax.train.optimizer import schedule
 from icm_jax.train.registry import parse
 from tests.test_codec import photo
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -40,43 +44,50 @@ def leaves(tree) -> list[np.ndarray]:
     return [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
 
 
-@pytest.mark.parametrize("name", ["tic_lite", "base_tic"])
-def test_smoke_run_trains_and_exports_working_codecs(name, photos, tmp_path) -> None:
-    config = importlib.import_module(f"configs.{name}").get_config("smoke")
-    config.eval.folder, config.eval.limit = str(photos), 1
-    state = loop.train(config, tmp_path)
-    assert int(state.step) == config.optim.total_steps
-    folders = sorted((tmp_path / "codecs").iterdir())
-    assert len(folders) == len(config.rate.lmbda)
-    codec, image = Codec.load(folders[0]), photo(40, 50)
-    assert codec.decompress(codec.compress(image)).shape == image.shape
-    (result,) = read_results([tmp_path / "results"])
-    assert len(result.points) == len(config.rate.lmbda)
+def training_configs() -> list[Path]:
+    """Every config of a training: its `get_config` takes a variant. New ones are found by themselves."""
+    return [
+        path.relative_to(ROOT)
+        for path in sorted((ROOT / "configs").rglob("*.py"))
+        if "def get_config(variant" in path.read_text(encoding="utf-8")
+    ]
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "transtic.classification",
-        "transtic.detection",
-        "transtic.segmentation",
-        "dora_icm.scenes",
-        "mtlora.scenes",
-    ],
-)
-def test_smoke_run_of_other_objectives(name, tmp_path) -> None:
-    config = importlib.import_module(f"configs.{name}").get_config("smoke")
+def config_module(path: Path) -> ModuleType:
+    return importlib.import_module(".".join(path.with_suffix("").parts))
+
+
+@pytest.mark.parametrize("path", training_configs(), ids=str)
+def test_smoke_variant_trains_and_exports(path, photos, tmp_path) -> None:
+    config = config_module(path).get_config("smoke")
+    if "eval" in config:
+        config.eval.update(folder=str(photos), limit=1)
     state = loop.train(config, tmp_path)
     assert int(state.step) == config.optim.total_steps
-    assert jax.tree.leaves(state.statistics) or name.startswith("transtic")
-    assert any((tmp_path / "codecs").iterdir())
+    written = sorted((tmp_path / "codecs").iterdir())
+    assert written
+    if "eval" in config:
+        codec, image = Codec.load(written[0]), photo(40, 50)
+        assert codec.decompress(codec.compress(image)).shape == image.shape
+        (result,) = read_results([tmp_path / "results"])
+        assert len(result.points) == len(written) == len(config.rate.lmbda)
+
+
+@pytest.mark.parametrize("path", training_configs(), ids=str)
+def test_config_opens_with_its_launch_line_and_says_what_to_expect(path) -> None:
+    text = config_module(path).__doc__
+    assert f"python -m icm_jax.main --config={path.as_posix()}" in "\n".join(text.splitlines()[:8])
+    assert "Expected" in text or "Printed" in text
+    with pytest.raises((IcmError, KeyError), match="smoek"):
+        config_module(path).get_config("smoek")
 
 
 def test_interrupted_run_ends_with_the_same_weights(photos, tmp_path) -> None:
     config = smoke_config("tic_lite", photos)
     first_half = smoke_config("tic_lite", photos)
     first_half.optim.total_steps = 2
-    first_half.optim.schedule = config.optim.schedule = "constant"
+    for half in (first_half, config):
+        half.optim.update(schedule="constant", decay_start=0.0)
     whole = loop.train(config, tmp_path / "whole")
     loop.train(first_half, tmp_path / "resumed")
     resumed = loop.train(config, tmp_path / "resumed")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -121,8 +122,7 @@ def test_killed_run_ends_with_the_same_weights(single, tmp_path) -> None:
     process.kill()
     finish(process)
     assert not (tmp_path / "finished").exists()
-    (tmp_path / "config.json").unlink()  # its toy.seconds differs
-    assert "continuing from step" in run(tmp_path)
+    assert "continuing from step" in run(tmp_path, "--config.toy.seconds=0.2")
     for name, value in weights(single).items():
         np.testing.assert_array_equal(weights(tmp_path)[name], value)
 
@@ -133,10 +133,20 @@ def test_sigterm_saves_and_says_run_me_again(single, tmp_path) -> None:
     process.send_signal(signal.SIGTERM)
     output = finish(process)
     assert process.returncode == 75 and "run the same command again" in output
-    (tmp_path / "config.json").unlink()
-    run(tmp_path)
+    run(tmp_path, "--config.toy.seconds=0.2")
     for name, value in weights(single).items():
         np.testing.assert_array_equal(weights(tmp_path)[name], value)
+
+
+def test_sigterm_to_one_process_stops_the_job_at_one_step(tmp_path) -> None:
+    endless = ("--config.toy.seconds=0.2", "--config.optim.total_steps=100000")
+    job = start_job(tmp_path, 2, *endless, ICM_RESUME_EXIT_CODE="75")
+    wait_for(tmp_path / "checkpoints" / "5", job[0])
+    job[1].send_signal(signal.SIGTERM)
+    outputs = [finish(process) for process in job]
+    assert [process.returncode for process in job] == [75, 75], outputs
+    steps = {re.search(r"stopped by SIGTERM at step (\d+), state saved", output)[1] for output in outputs}
+    assert len(steps) == 1 and (tmp_path / "checkpoints" / steps.pop()).is_dir()
 
 
 def test_dead_worker_ends_the_job(tmp_path) -> None:

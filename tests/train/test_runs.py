@@ -15,7 +15,7 @@ def workdir(tmp_path):
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps({"optim": {"total_steps": 30}}))
     lines = [
-        {"step": 10, "time": 1.0, "train": {"loss": 3.0, "steps_per_second": 2.5}},
+        {"step": 10, "time": 1.0, "train": {"loss": 3.0}, "speed": {"steps_per_second": 2.5}},
         {"step": 20, "time": 2.0, "train": {"loss": None}},
         {"step": 20, "time": 2.5, "validation": {"psnr": 31.5}},
         {"step": 10, "time": 3.0, "train": {"loss": 2.0}},

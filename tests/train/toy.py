@@ -22,13 +22,15 @@ FEATURES = 16
 
 @dataclass(frozen=True)
 class ToyConfig:
-    """Rows a batch, width of the hidden layer, noise on the input, batches that hold a NaN, seconds a batch takes."""
+    """Rows a batch, width of the hidden layer, noise on the input, batches that hold a NaN, seconds a batch takes,
+    whether there is a held-out set."""
 
     batch_size: int = 8
     width: int = 64
     noise: float = 0.01
     poison: tuple[int, ...] = ()
     seconds: float = 0.0
+    validated: bool = True
 
 
 def toy(run: Any, toy: ToyConfig) -> Objective:
@@ -81,7 +83,13 @@ def toy(run: Any, toy: ToyConfig) -> Objective:
 
     show = Pictures({"grey": np.full((4, 4, 3), 0.5, np.float32)}, {"weights": np.arange(5.0)})
     return Objective(
-        initial_params, loss, batches, toy.batch_size, export, None, validate, lambda params: show
+        initial_params,
+        loss,
+        batches,
+        toy.batch_size,
+        export,
+        validate=validate if toy.validated else None,
+        show=lambda params: show,
     )
 
 
