@@ -7,6 +7,7 @@ Run the same command again to continue an interrupted run.
 """
 
 import errno
+import re
 import sys
 
 from absl import app, flags, logging
@@ -62,8 +63,9 @@ def _parse_flags(argv: list[str]) -> list[str]:
         return rest
     except (AttributeError, KeyError, TypeError) as error:
         keys = ", ".join(arg.split("=")[0] for arg in argv if arg.startswith("--config."))
-        reason = " ".join(str(error.args[0] if error.args else error).split())
-        sys.exit(f"icm: one of {keys} is no key of this config, or its value has another type ({reason})")
+        near = re.search(r'Did you mean "(.+?)"', str(error))  # several lines, quoted twice
+        reason = f"; did you mean {near[1]!r}?" if near else f" ({error})"
+        sys.exit(f"icm: one of {keys} is no key of this config, or its value has another type{reason}")
     except OSError as error:
         reason = " ".join(str(error.__cause__ or error).split())
         sys.exit(f"icm: --config can not be read ({reason}); give a file such as configs/base_tic.py")

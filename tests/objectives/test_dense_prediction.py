@@ -49,13 +49,6 @@ def test_a_recipe_trains_on_a_built_set(tmp_path, monkeypatch) -> None:
     assert np.isfinite(list(validation.values())).all()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("dataset", ["nyud", "pascal"])
-def test_smoke_runs_need_no_data(dataset: str, tmp_path) -> None:
-    state = loop.train(config_of(dataset, "smoke"), tmp_path)
-    assert int(state.step) == 2 and (tmp_path / "codecs" / "q1").is_dir()
-
-
 def test_what_does_not_fit_is_named() -> None:
     config = config_of("nyud", "semseg")
     config.dense.task = "sal"

@@ -78,8 +78,12 @@ def test_config_opens_with_its_launch_line_and_says_what_to_expect(path) -> None
     text = config_module(path).__doc__
     assert f"python -m icm_jax.main --config={path.as_posix()}" in "\n".join(text.splitlines()[:8])
     assert "Expected" in text or "Printed" in text
-    with pytest.raises((IcmError, KeyError), match="smoek"):
-        config_module(path).get_config("smoek")
+
+
+@pytest.mark.parametrize("path", ["base_tic.py", "tic_lite.py", "mtlora/scenes.py", "dora_icm/nyud.py"])
+def test_unknown_variants_are_refused(path) -> None:
+    with pytest.raises(IcmError, match="smoek"):
+        config_module(Path("configs", path)).get_config("smoek")
 
 
 def test_interrupted_run_ends_with_the_same_weights(photos, tmp_path) -> None:
