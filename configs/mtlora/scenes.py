@@ -32,7 +32,7 @@ def get_config(variant: str = "mtlora") -> ml_collections.ConfigDict:
         "channels": (9, 18, 36, 72),
         "hidden": 540,
     }
-    config.data.update(count=2000, batch_size=32)
+    config.data = {"name": "scenes", "count": 2000, "size": 128, "seed": 1, "batch_size": 32, "folder": ""}
     config.optim.update(
         optimizer="adamw", learning_rate=5e-4, weight_decay=0.05, clip_norm=5.0, schedule="cosine"
     )

@@ -4,6 +4,7 @@ decoded picture ──network──► answer ──┬── label             
 original picture ─network──► answer ──┴── as label: agreement, needs none    "own"
 """
 
+import dataclasses
 import functools
 import hashlib
 import json
@@ -16,8 +17,11 @@ import numpy as np
 
 from icm_jax.errors import IcmError
 from icm_jax.evaluate.records import CountersByTruth
+from icm_jax.evaluate.subjects import PICTURES
 from icm_jax.metrics.metric import AGREEMENT, Metric
+from icm_jax.recognizers.mtlora import of_tasks
 from icm_jax.recognizers.registry import find_weights, load_recognizer
+from icm_jax.tasks.dense_answers import dense_answers
 from icm_jax.tasks.registry import get_task
 from icm_jax.tasks.task import Labels, Picture, Task
 
@@ -124,7 +128,8 @@ def load_judge(task: str, recognizer: str = "", weights: str = "", labels: str =
     """A judge by names and paths.
 
     Args:
-        recognizer: name of a network, the task's first by default. A task without any judges predictions.
+        recognizer: name of a network, the task's first by default, or "mtlora" for any task of every pixel that its
+            file has. A task without any judges predictions.
         weights: the network's file or the folder that holds it; see `recognizers.registry.load_recognizer`.
         labels: file or folder of the task's kind; "" counts agreement only.
 
@@ -132,6 +137,8 @@ def load_judge(task: str, recognizer: str = "", weights: str = "", labels: str =
         IcmError: an unknown task or network, one that does not answer the task, or a missing file.
     """
     chosen = get_task(task)
+    if recognizer == "mtlora":
+        return _of_several(chosen, weights, labels)
     name = recognizer or next(iter(chosen.recognizers), "")
     if name not in chosen.recognizers and (name or not labels):
         known = ", ".join(chosen.recognizers) or "none is included; build a Judge in Python"
@@ -145,6 +152,21 @@ def load_judge(task: str, recognizer: str = "", weights: str = "", labels: str =
     answers = functools.partial(chosen.answers, load_recognizer(name, file))
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     return Judge(chosen, answers, found, {"name": name, "weights_sha256": digest})
+
+
+def _of_several(task: Task, weights: str, labels: str) -> Judge:
+    """One of the tasks that an MTLoRA answers."""
+    if task.read_output is None:
+        raise IcmError(
+            f"{task.name} is no task of every pixel, which alone MTLoRA answers; take another network"
+        )
+    file = find_weights("mtlora", weights or None)
+    name = PICTURES.get(task.name, task.name)
+    network = dataclasses.replace(of_tasks(load_recognizer("mtlora", file), (name,)), output=name)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    answers = functools.partial(dense_answers(task.read_output), network)
+    found = task.open_labels(Path(labels)) if labels else None
+    return Judge(task, answers, found, {"name": f"mtlora#{name}", "weights_sha256": digest})
 
 
 def label_digest(label: Any) -> str:

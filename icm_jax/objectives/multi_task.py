@@ -1,6 +1,6 @@
 """MTLoRA by its recipe: several dense tasks from one Swin, of which updates, norms and small parts are trained.
 
-    scene ─► Swin + LoRA ─► a prediction a task ─► Σ weight · loss        weights of MTI-Net
+    picture ─► Swin + LoRA ─► a prediction a task ─► Σ weight · loss        weights of MTI-Net
 
 What it writes is what a multi-task codec is judged by: `load_recognizer("mtlora", FILE)`.
 """
@@ -13,10 +13,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from icm_jax import paths
-from icm_jax.data.dense_sources import SceneConfig
+from icm_jax.data.dense_sources import DenseSource, read_source, source_values
 from icm_jax.errors import IcmError
 from icm_jax.recognizers.mtlora import PREPROCESSING, MTLoRA, MTLoRASpec
 from icm_jax.recognizers.registry import load_recognizer, save_weights
@@ -34,6 +35,9 @@ TRAINED = (
 )
 
 
+DRAWN_AT = 64  # pixels a side of the picture that the first weights are drawn for
+
+
 @dataclass(frozen=True)
 class MultiTaskConfig:
     """Where the backbone comes from.
@@ -46,34 +50,50 @@ class MultiTaskConfig:
 
 
 def read_model(values: Mapping[str, Any]) -> MTLoRASpec:
-    """The section `model`: fields of `MTLoRASpec` but `outputs`, which tasks decide; `swin` has fields of `SwinSpec`.
+    """The section `model`: fields of `MTLoRASpec`; `swin` has fields of `SwinSpec`.
+
+    `outputs` follow from the labels of the tasks, see `with_outputs`; until then they are 1.
 
     Raises:
-        IcmError: an unknown key or task, or impossible values.
+        IcmError: an unknown key, or impossible values.
     """
-    known = TASKS["scenes"]
-    tasks = tuple(values.get("tasks", MTLoRASpec.tasks))
-    if unknown := [task for task in tasks if task not in known]:
-        raise IcmError(f"model.tasks: scenes have no labels of {unknown[0]!r}; choose of {', '.join(known)}")
     if "outputs" in values:
         raise IcmError("model.outputs follows from model.tasks; leave it out")
     swin = section("model.swin", SwinSpec, {"norm": False, "classes": 0, **values.get("swin", {})})
-    outputs = tuple(known[task].outputs for task in tasks)
+    outputs = (1,) * len(values.get("tasks", MTLoRASpec.tasks))
     return section("model", MTLoRASpec, {**values, "swin": swin, "outputs": outputs})
+
+
+def with_outputs(model: MTLoRASpec, dataset: str) -> MTLoRASpec:
+    """The network for the labels of a data set.
+
+    Raises:
+        IcmError: a task that it has no labels of.
+    """
+    known = TASKS[dataset]
+    if unknown := [task for task in model.tasks if task not in known]:
+        raise IcmError(
+            f"model.tasks: {dataset} has no labels of {unknown[0]!r}; choose of {', '.join(known)}"
+        )
+    return dataclasses.replace(model, outputs=tuple(known[task].outputs for task in model.tasks))
 
 
 SECTIONS: dict[str, Callable[..., Any]] = {
     "model": read_model,
     "multi_task": MultiTaskConfig,
-    "data": SceneConfig,
+    "data": read_source,
 }
 
 
 def multi_task(
-    run: RunConfig, model: MTLoRASpec, multi_task: MultiTaskConfig, data: SceneConfig
+    run: RunConfig, model: MTLoRASpec, multi_task: MultiTaskConfig, data: DenseSource
 ) -> Objective:
-    """The objective of a config with the sections above."""
-    trained = _MultiTask(run, model, multi_task, data)
+    """The objective of a config with the sections above.
+
+    Raises:
+        IcmError: a task that the data has no labels of.
+    """
+    trained = _MultiTask(run, with_outputs(model, data.dataset), multi_task, data)
     return Objective(
         initial_params=trained.initial_params,
         loss=trained.loss,
@@ -91,14 +111,14 @@ class _MultiTask:
     run: RunConfig
     spec: MTLoRASpec
     config: MultiTaskConfig
-    data: SceneConfig
+    data: DenseSource
 
     @property
     def tasks(self) -> dict[str, DenseTask]:
-        return {task: TASKS["scenes"][task] for task in self.spec.tasks}
+        return {task: TASKS[self.data.dataset][task] for task in self.spec.tasks}
 
     def initial_params(self, key: Array) -> dict[str, Any]:
-        image = jnp.zeros((1, self.data.size, self.data.size, 3))
+        image = jnp.zeros((1, DRAWN_AT, DRAWN_AT, 3))
         made = jax.jit(MTLoRA(self.spec, frozen=False).init)(key, image)
         params = dict(made["params"])
         if self.config.backbone:
@@ -127,20 +147,20 @@ class _MultiTask:
         return self.data.batches(self.spec.tasks, seed, (share.index, share.count), first)
 
     def validate(self, params: Params) -> dict[str, float]:
-        """Loss and that of each task, with the network as it is used, on scenes of another seed."""
-        (batch,) = self.data.held_out(self.spec.tasks)
+        """Loss and that of each task, with the network as it is used, means over the held-out batches."""
 
         @jax.jit
         def judged(params: Params, batch: Batch) -> tuple[Array, dict[str, Array]]:
             variables = {"params": frozen_params(params)}
             return self._judge(MTLoRA(self.spec).apply(variables, _normalised(batch["image"])), batch)
 
-        value, parts = judged(params, batch)
-        return {"loss": float(value)} | {name: float(part) for name, part in parts.items()}
+        measured = [judged(params, batch) for batch in self.data.held_out(self.spec.tasks)]
+        parts = [{"loss": value, **losses} for value, losses in measured]
+        return {name: float(np.mean([part[name] for part in parts])) for name in parts[0]}
 
     def export(self, params: Params, facts: Mapping[str, Any], folder: Path) -> list[Path]:
         """The network under its publisher's names, and its backbone alone."""
-        facts = {**facts, **dataclasses.asdict(self.config), "scenes": dataclasses.asdict(self.data)}
+        facts = {**facts, **dataclasses.asdict(self.config), "data": source_values(self.data)}
         whole, backbone = folder / "mtlora.safetensors", folder / "backbone.safetensors"
         save_weights("mtlora", MTLoRA(self.spec), frozen_params(params), whole, facts)
         save_weights("swin-t", Swin(self.spec.swin), params["model"]["backbone"], backbone, facts)

@@ -10,8 +10,8 @@ one, y_t = x W + b + 4 · (x_t A_t) B_t ("matrix" mode), so that tasks cost no p
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -30,6 +30,7 @@ from icm_jax.layers.dense import matmul
 from icm_jax.layers.resize import aligned_size, bilinear
 from icm_jax.recognizers.layers import Conv, FrozenBatchNorm, map_size
 from icm_jax.recognizers.preprocessing import Preprocessing
+from icm_jax.recognizers.recognizer import Recognizer
 from icm_jax.recognizers.swin import Swin, SwinSpec
 
 PREPROCESSING = Preprocessing()
@@ -239,6 +240,27 @@ class MTLoRA(nn.Module):
         """A prediction of the size of the image."""
         reached = size if self.spec.size else aligned_size(*size, self.spec.swin.patch)
         return bilinear(x, reached)[:, : size[0], : size[1]]
+
+
+def of_tasks(recognizer: Recognizer, tasks: Sequence[str]) -> Recognizer:
+    """The network with these of its tasks alone, in this order; no other part of it is kept.
+
+    Raises:
+        IcmError: a task that it has not.
+    """
+    spec = recognizer.network.spec
+    if unknown := [task for task in tasks if task not in spec.tasks]:
+        raise IcmError(
+            f"the downstream network has no head of {unknown[0]!r}, its tasks are {', '.join(spec.tasks)}; "
+            "choose of them, or give another network"
+        )
+    at = [spec.tasks.index(task) for task in tasks]
+    outputs, ranks = (tuple(values[i] for i in at) for values in (spec.outputs, spec.task_ranks))
+    params = {name: recognizer.params[name] for name in ("backbone", "lora_shared")}
+    params["lora_tasks"] = {task: recognizer.params["lora_tasks"][task] for task in tasks}
+    params |= {f"head_{task}": recognizer.params[f"head_{task}"] for task in tasks}
+    network = MTLoRA(replace(spec, tasks=tuple(tasks), outputs=outputs, task_ranks=ranks))
+    return replace(recognizer, network=network, params=params)
 
 
 def split_streams(x: Float[Array, "b ..."], copies: int, tasks: int) -> list[Array]:

@@ -9,6 +9,7 @@ import pytest
 
 from icm_jax import paths
 from icm_jax.errors import IcmError
+from icm_jax.evaluate.judge import load_judge
 from icm_jax.objectives.multi_task import TRAINED, pretrained_backbone, read_model
 from icm_jax.recognizers.registry import load_recognizer, save_weights
 from icm_jax.recognizers.swin import Swin
@@ -39,6 +40,12 @@ def test_what_is_trained_and_what_is_written(tmp_path):
     outputs = jax.jit(lambda network, x: network.outputs(x))(network, images)
     assert outputs["semseg"].shape == (1, 40, 33, 6) and outputs["normals"].shape == (1, 40, 33, 3)
     assert np.isfinite(outputs["semseg"]).all()
+    judge = load_judge("normals", "mtlora", str(tmp_path / "codecs" / "mtlora.safetensors"), str(tmp_path))
+    assert judge.answers is not None and judge.network["name"] == "mtlora#normals"
+    (answer,) = judge.answers([(255 * images[0]).astype(np.uint8)])
+    np.testing.assert_allclose(answer, outputs["normals"][0], atol=0.05)
+    with pytest.raises(IcmError, match="no head of 'depth', its tasks are normals, semseg"):
+        load_judge("depth", "mtlora", str(tmp_path / "codecs" / "mtlora.safetensors"), str(tmp_path))
     moved = paths.flatten(state.statistics)["batch_stats/head_semseg/norm/mean"]
     stored = paths.flatten(network.params)["head_semseg/norm/mean"]
     np.testing.assert_allclose(stored, moved, atol=1e-7)
@@ -74,7 +81,7 @@ def test_a_run_starts_from_the_backbone_of_another(tmp_path):
         (
             "tasks",
             ("semseg", "sal"),
-            "scenes have no labels of 'sal'; choose of semseg, depth, normals, edge",
+            "scenes has no labels of 'sal'; choose of semseg, depth, normals, edge",
         ),
         ("outputs", (1, 1, 1, 1), "follows from model.tasks"),
         ("hiden", 3, "did you mean 'hidden'"),
