@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -59,7 +60,7 @@ def test_a_picture_is_the_shared_one_plus_what_its_head_adds(options: dict):
     assert np.array_equal(shared, first) and not np.allclose(shared, second)
 
 
-@pytest.mark.parametrize("count", [1, 4, 12])
+@pytest.mark.parametrize("count", [1, 12])
 def test_stacks_of_the_base_run_once_for_any_number_of_tasks(count: int):
     spec = replace(SMALL, tasks=tuple(f"task{k}" for k in range(count)))
     calls: list[str] = []
@@ -69,11 +70,10 @@ def test_stacks_of_the_base_run_once_for_any_number_of_tasks(count: int):
             calls.append("/".join(context.module.path))
         return call(*args, **kwargs)
 
-    model = build(SWIN, spec)
-    variables = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 64, 64, 3)))
+    decode = partial(build(SWIN, spec).init_with_output, method="synthesise")
     y_hat = jax.ShapeDtypeStruct((2, 4, 8, SWIN.M), jnp.float32)
     with nn.intercept_methods(counted):
-        decoded = jax.eval_shape(lambda v, y: model.apply(v, y, method="synthesise"), variables, y_hat)
+        decoded, _ = jax.eval_shape(decode, jax.random.key(0), y_hat)
     assert decoded.shape == (2, 64, 128, 3 * (count + 1))
     assert calls == [f"g_s/stb{i}" for i in (0, 2, 4, 6)]
 

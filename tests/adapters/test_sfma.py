@@ -1,5 +1,7 @@
 """SFMA alone and on a codec."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -58,9 +60,7 @@ def test_bfloat16_maps_go_through_float32_transforms():
     x = jnp.ones((1, 6, 5, 3), jnp.bfloat16)
     params = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), module.init(jax.random.key(1), x))
     program = jax.make_jaxpr(module.apply)(params, x)
-    transforms = [equation for equation in program.eqns if equation.primitive.name in ("fft", "jit", "pjit")]
-    text = str(transforms)
-    assert text.count("fft[") == 2 and "c64[1,6,3,4]" in text
+    assert sorted(re.findall(r":(\w+)\[[\d,]*\] = fft\[", str(program))) == ["c64", "f32"]
     assert program.out_avals[0].dtype == jnp.bfloat16
 
 
