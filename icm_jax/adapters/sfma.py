@@ -17,6 +17,7 @@ from jaxtyping import Complex, Float
 
 from icm_jax.errors import IcmError
 from icm_jax.layers.conv import Conv
+from icm_jax.layers.dense import at_least_float32
 from icm_jax.layers.depthwise import DepthwiseConv
 from icm_jax.models.hooks import Adapter, Hooks, Transform
 from icm_jax.models.tic import TICSpec
@@ -26,7 +27,7 @@ DECODER_PLACES = ("deconv1", "deconv3", "deconv5")  # before the stacks at H/8, 
 
 
 class Sfma(nn.Module):
-    """x plus a spatial and a frequency branch, each of `middle` channels. FFTs run in float32 whatever x is."""
+    """x plus a spatial and a frequency branch, each of `middle` channels. FFTs run in float32 or better."""
 
     middle: int
     zero_init: bool = False
@@ -42,7 +43,7 @@ class Sfma(nn.Module):
 
         spatial = DepthwiseConv(5, name="s_dw")(reduced("s_down1")) * reduced("s_down2")
         spatial = up("s_up")(nn.relu(spatial))
-        spectrum = jnp.fft.rfft2(reduced("f_down").astype(jnp.float32), axes=(1, 2))
+        spectrum = jnp.fft.rfft2(at_least_float32(reduced("f_down")), axes=(1, 2))
         gate = nn.relu(DepthwiseConv(3, name="f_dw")(amplitude(spectrum)))
         gate = nn.sigmoid(Conv(self.middle, 1, in_float32=True, name="f_inter")(gate))
         frequency = jnp.fft.irfft2(gate * spectrum, s=x.shape[1:3], axes=(1, 2)).astype(x.dtype)

@@ -7,6 +7,7 @@ Each axis is one small matrix made in NumPy: a resize is two products, and so is
 """
 
 from functools import lru_cache
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,26 +15,39 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float
 
+from icm_jax.layers.resize import position_type
+
+FLOAT32 = np.dtype(np.float32)
+
 
 def bicubic(
     x: Float[Array, "b h w c"], size: tuple[int, int], antialias: bool = False
 ) -> Float[Array, "b h2 w2 c"]:
     """Resizes to `size` = (height, width), sampling at pixel centres (`align_corners=False`)."""
     exact = jax.lax.Precision.HIGHEST  # a GPU would otherwise round the weights to 10 bits
+    precision = position_type(x)
     if x.shape[1] != size[0]:
-        rows = jnp.asarray(resize_matrix(x.shape[1], size[0], antialias), x.dtype)
+        rows = jnp.asarray(resize_matrix(x.shape[1], size[0], antialias, precision), x.dtype)
         x = jnp.einsum("oh,bhwc->bowc", rows, x, precision=exact)
     if x.shape[2] != size[1]:
-        cols = jnp.asarray(resize_matrix(x.shape[2], size[1], antialias), x.dtype)
+        cols = jnp.asarray(resize_matrix(x.shape[2], size[1], antialias, precision), x.dtype)
         x = jnp.einsum("ow,bhwc->bhoc", cols, x, precision=exact)
     return x
 
 
 @lru_cache(maxsize=128)
-def resize_matrix(source: int, target: int, antialias: bool = False) -> Float[np.ndarray, "target source"]:
-    """Weights of every source sample in every target sample of one axis; rows sum to 1."""
-    # The ratio in float32, as PyTorch has it.
-    ratio = float(np.float32(source) / np.float32(target))
+def resize_matrix(
+    source: int,
+    target: int,
+    antialias: bool = False,
+    precision: np.dtype[Any] = FLOAT32,
+) -> Float[np.ndarray, "target source"]:
+    """Weights of every source sample in every target sample of one axis; rows sum to 1.
+
+    Args:
+        precision: of the ratio of sizes, see `resize.position_type`.
+    """
+    ratio = float(precision.type(source) / precision.type(target))
     centre = ratio * (np.arange(target) + 0.5) - 0.5
     return _stretched(centre, source, max(ratio, 1.0)) if antialias else _four_taps(centre, source)
 

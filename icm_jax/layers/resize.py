@@ -1,5 +1,7 @@
 """Bilinear resizing, pooling and edge padding: how maps and images of any size reach the size that is needed."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,8 +26,9 @@ def bilinear_corners(x: Float[Array, "b h w c"], size: tuple[int, int]) -> Float
     The same values as PyTorch's `interpolate(mode="bilinear", align_corners=True)`.
     """
     for axis, length in zip((1, 2), size, strict=True):
-        ratio = np.float32(x.shape[axis] - 1) / np.float32(max(length - 1, 1))
-        x = _interpolated(x, axis, ratio * np.arange(length, dtype=np.float32))
+        precision = position_type(x)
+        ratio = precision.type(x.shape[axis] - 1) / precision.type(max(length - 1, 1))
+        x = _interpolated(x, axis, ratio * np.arange(length, dtype=precision))
     return x
 
 
@@ -56,6 +59,14 @@ def pad_edges(x: Float[Array, "b h w c"], multiple: int) -> Float[Array, "b h2 w
     return jnp.pad(x, ((0, 0), (0, height - h), (0, width - w), (0, 0)), mode="edge")
 
 
+def position_type(x: Array) -> np.dtype[Any]:
+    """In what PyTorch has the ratio of sizes: float64 for float64 alone.
+
+    With the exact ratio the weights of float32 would differ by 1e-5 at the far end of a large image.
+    """
+    return np.dtype(np.float64 if x.dtype == np.float64 else np.float32)
+
+
 def _cell_weights(length: int, cells: int) -> np.ndarray:
     """[cells, length]: 1 / size of the cell on its samples."""
     cell, sample = np.arange(cells)[:, None], np.arange(length)
@@ -66,10 +77,9 @@ def _cell_weights(length: int, cells: int) -> np.ndarray:
 def _lerp(x: Float[Array, "b h w c"], axis: int, length: int) -> Float[Array, "b h2 w2 c"]:
     """Linear interpolation along one axis."""
     source_length = x.shape[axis]
-    # The ratio in float32, as PyTorch has it: with the exact ratio the weights would differ by 1e-5 at the
-    # far end of a large image.
-    ratio = float(np.float32(source_length) / np.float32(length))
-    position = np.maximum(ratio * (np.arange(length) + 0.5) - 0.5, 0).astype(np.float32)
+    precision = position_type(x)
+    ratio = float(precision.type(source_length) / precision.type(length))
+    position = np.maximum(ratio * (np.arange(length) + 0.5) - 0.5, 0).astype(precision)
     return _interpolated(x, axis, position)
 
 

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jaxtyping import Float
+from numpy.typing import DTypeLike
 
 REFERENCE_SIDE = 16  # the grid of the pre-training: 224 pixels in patches of 14
 TEMPERATURE = 10000.0
@@ -24,23 +25,27 @@ class RotaryTable(NamedTuple):
     cos: Float[np.ndarray, "n d"]
 
 
-def frequency_bands(head_dim: int) -> Float[np.ndarray, "d4"]:
+def frequency_bands(head_dim: int, dtype: DTypeLike = np.float32) -> Float[np.ndarray, "d4"]:
     """Radians per unit of position of the head_dim/4 pairs of an axis, falling."""
-    exponents = np.arange(head_dim // 4, dtype=np.float32) / np.float32(head_dim // 4)
-    return np.float32(1) / np.float32(TEMPERATURE) ** exponents
+    exponents = np.arange(head_dim // 4, dtype=dtype) / np.asarray(head_dim // 4, dtype)
+    return np.asarray(1, dtype) / np.asarray(TEMPERATURE, dtype) ** exponents
 
 
 def rotary_table(
-    grid: tuple[int, int], head_dim: int, reference_side: int | None = REFERENCE_SIDE
+    grid: tuple[int, int],
+    head_dim: int,
+    reference_side: int | None = REFERENCE_SIDE,
+    dtype: DTypeLike = np.float32,
 ) -> RotaryTable:
     """Table of a grid (rows, columns); without a reference side positions count 0, 1, 2, …
 
-    float32 in the reference's order of operations.
+    In the reference's order of operations, and as there in float32 or better, whatever `dtype` the tokens have.
     """
-    positions = [np.arange(side, dtype=np.float32) for side in grid]
+    dtype = jnp.promote_types(dtype, np.float32)
+    positions = [np.arange(side, dtype=dtype) for side in grid]
     if reference_side is not None:
-        positions = [t / np.float32(len(t)) * np.float32(reference_side) for t in positions]
-    bands = frequency_bands(head_dim)
+        positions = [t / dtype.type(len(t)) * dtype.type(reference_side) for t in positions]
+    bands = frequency_bands(head_dim, dtype)
     rows, cols = (t[:, None] * bands for t in positions)
     shape = (*grid, len(bands))
     angles = np.concatenate([np.broadcast_to(rows[:, None], shape), np.broadcast_to(cols, shape)], axis=-1)

@@ -42,7 +42,8 @@ class EVA02Spec:
         drop_path: stochastic depth of the last block; rates grow linearly from 0.
         scan: run all blocks as one compiled loop over stacked parameters (`stack_blocks`), not unrolled.
         remat: recompute the inside of a block in the backward pass instead of keeping it.
-        dtype: precision of activations, "float32" or "bfloat16"; parameters stay float32.
+        dtype: precision of activations, "float32" or "bfloat16"; parameters stay float32. "float64", for numerics
+            alone, takes parameters of that type and `jax.enable_x64`.
     """
 
     width: int
@@ -61,8 +62,8 @@ class EVA02Spec:
             raise IcmError(
                 f"{self.width} channels over {self.heads} heads: a head's share must be a multiple of 4"
             )
-        if self.dtype not in ("float32", "bfloat16"):
-            raise IcmError(f"dtype={self.dtype!r} is unknown; choose 'float32' or 'bfloat16'")
+        if self.dtype not in ("float32", "bfloat16", "float64"):
+            raise IcmError(f"dtype={self.dtype!r} is unknown; choose 'float32', 'bfloat16' or 'float64'")
 
     @property
     def head_dim(self) -> int:
@@ -204,7 +205,7 @@ class EVA02(nn.Module):
             if not 0 <= tap < spec.depth:
                 raise IcmError(f"tap {tap} is no block; this model has blocks 0 to {spec.depth - 1}")
         grid = self._grid(images)
-        table = with_class_token(rotary_table(grid, spec.head_dim))
+        table = with_class_token(rotary_table(grid, spec.head_dim, dtype=spec.dtype))
         x = self.embed(images).astype(spec.dtype)
         rates = np.linspace(0, spec.drop_path, spec.depth, dtype=np.float32)
         x, outputs = self._run(x, table, rates if train and spec.drop_path else None)

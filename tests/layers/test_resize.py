@@ -1,9 +1,12 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from icm_jax.layers.resize import aligned_size, bilinear, pad_edges
+from icm_jax.layers.bicubic import bicubic
+from icm_jax.layers.resize import aligned_size, bilinear, bilinear_corners, pad_edges
 
 
 def test_pixel_centres_stay_aligned():
@@ -25,6 +28,21 @@ def test_ramps_stay_ramps():
     assert out.shape == (2, 33, 17, 3)
     steps = np.diff(np.asarray(out[0, 2:-2, 5, 1]))
     np.testing.assert_allclose(steps, 20 / 33, rtol=1e-4)
+
+
+RAMP_KEEPING = (bilinear, bilinear_corners, partial(bicubic, antialias=True))
+
+
+def test_float64_has_exact_positions_and_float32_those_of_pytorch():
+    ramp = np.arange(7.0)[None, :, None, None]
+    centres, corners = (np.arange(24) + 0.5) * 7 / 24 - 0.5, np.arange(24) * 6 / 23
+    with jax.enable_x64(True):
+        found = [resize(jnp.asarray(ramp), (24, 1)) for resize in RAMP_KEEPING]
+    inside = slice(7, -7)  # where neither border nor clamp counts
+    for ours, exact in zip(found, (centres, corners, centres), strict=True):
+        assert np.abs(np.asarray(ours).ravel() - exact)[inside].max() < 1e-14
+    single = bilinear(jnp.asarray(ramp, jnp.float32), (24, 1))
+    assert 0 < np.abs(np.asarray(single).ravel() - centres)[inside].max() < 1e-5
 
 
 def test_same_size_is_untouched():

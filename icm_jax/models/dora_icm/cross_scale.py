@@ -78,5 +78,5 @@ class CrossScaleAttention(nn.Module):
         bt, h, w, width = maps.shape
         tokens = maps.reshape(bt // tasks, tasks, h * w, self.heads, width // self.heads)
         if rotated:
-            tokens = rotate(tokens, rotary_table((h, w), tokens.shape[-1]))
+            tokens = rotate(tokens, rotary_table((h, w), tokens.shape[-1], dtype=tokens.dtype))
         return tokens.reshape(len(tokens), -1, *tokens.shape[3:]).transpose(0, 2, 1, 3)
