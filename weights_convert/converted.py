@@ -80,12 +80,17 @@ def convert_arrays(source_name: str, state_dict: StateDict) -> Converted:
 
 def write(converted: Converted, folder: Path) -> None:
     """Writes weights and manifest, with the hash of the weights, into an existing folder."""
-    data = safetensors.numpy.save(paths.flatten(converted.params))
-    manifest = converted.manifest | {"weights_sha256": hashlib.sha256(data).hexdigest()}
-    (folder / WEIGHTS).write_bytes(data)
+    safetensors.numpy.save_file(paths.flatten(converted.params), folder / WEIGHTS)
+    manifest = converted.manifest | {"weights_sha256": digest_of(folder / WEIGHTS)}
     text = json.dumps(manifest, indent=1, ensure_ascii=False)
     one_line = re.sub(r"\[[\d,\s]+\]", lambda shape: re.sub(r"\s+", " ", shape[0]), text)
     (folder / MANIFEST).write_text(one_line + "\n")
+
+
+def digest_of(file: Path) -> str:
+    """SHA-256 of a file of any size."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def is_converted(path: Path) -> bool:

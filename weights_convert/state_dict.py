@@ -1,6 +1,6 @@
 """Reading the arrays of a published network from a file, whatever its kind, without running what is in it."""
 
-from collections.abc import Mapping
+import json
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +34,22 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
     if path.suffix != ".safetensors":
         raise ConversionError(f"{path} is of an unknown kind; use .safetensors, {', '.join(PYTORCH)} or .pkl")
     try:
-        tensors = dict(safetensors.deserialize(path.read_bytes()))
-        return {name: _array(tensors[name]) for name in sorted(tensors)}
+        return _mapped(path)
     except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise ConversionError(f"{path} can not be read as safetensors ({reason}); fetch it again") from None
 
 
-def _array(tensor: Mapping[str, Any]) -> np.ndarray:
-    """safetensors' own NumPy reader knows no bfloat16."""
-    return np.frombuffer(tensor["data"], DTYPES[tensor["dtype"]]).reshape(tensor["shape"])
+def _mapped(path: Path) -> dict[str, np.ndarray]:
+    """Arrays that stay in the file until they are read. safetensors' own NumPy reader copies, and knows no bfloat16."""
+    with safetensors.safe_open(path, "numpy"):
+        pass  # the header was compared with the file
+    data = np.memmap(path, np.uint8, "r")
+    start = 8 + int.from_bytes(data[:8].tobytes(), "little")
+    header: dict[str, dict[str, Any]] = json.loads(data[8:start].tobytes())
+    header.pop("__metadata__", None)
+    arrays = {}
+    for name in sorted(header):
+        first, last = (start + offset for offset in header[name]["data_offsets"])
+        arrays[name] = data[first:last].view(DTYPES[header[name]["dtype"]]).reshape(header[name]["shape"])
+    return arrays
