@@ -22,7 +22,8 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
         "source",
         nargs="?",
         metavar="SOURCE",
-        help="who wrote the file; without a file: what is known of it; without anything: the sources",
+        help="who wrote the file, or timm:NAME, which is fetched; without a file: what is known of it; without "
+        "anything: the sources",
     )
     parser.add_argument(
         "file",
@@ -66,7 +67,7 @@ def add_live(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="NAME",
-        help="run these in PyTorch and here: tic, swin, resnet50, mobilenet-v2, dora-linear",
+        help="run these in PyTorch and here; an unknown name lists all",
     )
     parser.add_argument("--seed", type=int, default=0, help="of weights and inputs (%(default)s)")
     parser.add_argument("--steps", type=int, default=20, help="steps of Adam side by side (%(default)s)")
@@ -76,6 +77,7 @@ def add_live(parser: argparse.ArgumentParser) -> None:
 def _convert(options: argparse.Namespace) -> int:
     from weights_convert.convert_command import convert_file, describe, write_reference
     from weights_convert.products import Label
+    from weights_convert.timm_hub import PREFIX, fetch
 
     if options.to_torch is not None:
         if options.output is None or options.source is not None:
@@ -83,13 +85,19 @@ def _convert(options: argparse.Namespace) -> int:
         count = write_reference(options.to_torch, options.output)
         print(json.dumps({"arrays": count}) if options.json else f"{options.output}: {count} arrays")
         return DONE
-    if options.source is None or options.file is None:
+    by_name = (options.source or "").startswith(PREFIX)
+    if options.source is None or (options.file is None and not by_name):
         print(_known(options.source))
         return DONE
     if options.output is None:
         raise IcmError("where to? give a folder with -o")
+    source, file, published = options.source, options.file, None
+    if by_name:
+        if file is not None:
+            raise IcmError(f"{options.source} fetches its file; give it without {file}, or a source with it")
+        source, file, published = fetch(options.source)
     label = Label(options.model, options.quality, options.lmbda, options.task, options.encoder_prompts)
-    manifest = convert_file(options.source, options.file, options.output, label, options.force)
+    manifest = convert_file(source, file, options.output, label, options.force, published)
     shown = {key: value for key, value in manifest.items() if key != "arrays"}
     print(json.dumps(shown, indent=1) if options.json else describe(manifest, options.output))
     return DONE

@@ -3,7 +3,7 @@
 file ── sources ──► network, parameters ──► weights + manifest (+ codec or adapter), whole or not at all
 """
 
-import hashlib
+import dataclasses
 import os
 import shutil
 import tempfile
@@ -14,6 +14,7 @@ import safetensors.numpy
 
 from icm_jax.data.image_io import write_bytes
 from icm_jax.errors import IcmError
+from icm_jax.models.eva02 import SIZES, EVA02Spec
 from icm_jax.recognizers.registry import RECOGNIZERS
 from weights_convert import converted as store
 from weights_convert.converted import convert_arrays
@@ -24,13 +25,19 @@ from weights_convert.state_dict import read_state_dict
 
 
 def convert_file(
-    source_name: str, file: Path, folder: Path, label: Label | None = None, replace: bool = False
+    source_name: str,
+    file: Path,
+    folder: Path,
+    label: Label | None = None,
+    replace: bool = False,
+    published: Published | None = None,
 ) -> dict[str, Any]:
     """Writes `folder` from a published file and returns its manifest.
 
     Args:
         label: name and further facts of what is made; `name` chooses among networks that share their arrays' names.
         replace: overwrite a folder of converted weights.
+        published: what is known of the file, where that is more than its source's table has.
 
     Raises:
         IcmError: no such source or file, a file that is not of it, or an output that is in the way.
@@ -41,13 +48,13 @@ def convert_file(
         raise IcmError(f"no file {file}; {_placing(source, file)}")
     _refuse_output(folder, replace)
     made = convert_arrays(source_name, read_state_dict(file))
-    published = _find_published(source, made.network, file, label.name)
+    published = published or _find_published(source, made.network, file, label.name)
     facts = {
         "model": published.model if source.makes == RECOGNISER else label.name or published.model,
         "file": {
             "name": file.name,
             "bytes": file.stat().st_size,
-            "sha256": _digest(file),
+            "sha256": store.digest_of(file),
             "url": published.url,
         },
         "licence": published.licence,
@@ -56,7 +63,8 @@ def convert_file(
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
-        made = made._replace(manifest=made.manifest | {"product": write_product(made, label, temporary)})
+        manifest = made.manifest | {"product": write_product(made, label, temporary)}
+        made = made._replace(manifest=manifest, published={})  # which can be as large as the weights
         store.write(made, temporary)
         temporary.chmod(0o755)
         if folder.exists():
@@ -115,7 +123,9 @@ def _find_published(source: Source, network: Any, file: Path, model: str) -> Pub
     """Which of the published networks of a source this is: by name, by the file's name, by its architecture."""
     rows = source.published
     if source.makes != RECOGNISER:
-        return next((row for row in rows if row.file == file.name), rows[0])
+        by_size = [row for row in rows if row.model == f"eva02-{_size(network)}"]
+        by_name = [row for row in rows if row.file == file.name]
+        return next(iter(by_size or by_name or rows))
     if model:
         found = [row for row in rows if row.model == model]
         if not found:
@@ -134,6 +144,13 @@ def _find_published(source: Source, network: Any, file: Path, model: str) -> Pub
     return found[0]
 
 
-def _digest(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def _size(network: Any) -> str:
+    """Which published EVA-02 this is, whatever its patch and grid; "" if it is none."""
+    if not isinstance(network, EVA02Spec):
+        return ""
+    alike = (
+        size
+        for size, spec in SIZES.items()
+        if dataclasses.replace(spec, patch=network.patch, grid=network.grid) == network
+    )
+    return next(alike, "")

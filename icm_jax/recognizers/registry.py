@@ -232,6 +232,11 @@ def with_params(name: str, network: nn.Module, params: Any) -> Recognizer:
     )
 
 
+def weights_folder() -> Path:
+    """Where published files are kept: `$ICM_WEIGHTS`, or `~/.cache/icm-jax/weights`."""
+    return Path(os.environ.get(WEIGHTS_VARIABLE) or Path.home() / ".cache" / "icm-jax" / "weights")
+
+
 def find_weights(name: str, path: str | Path | None = None) -> Path:
     """The file of weights of a network; see `load_recognizer`.
 
@@ -242,8 +247,7 @@ def find_weights(name: str, path: str | Path | None = None) -> Path:
 
     entry = RECOGNIZERS[name]
     if path is None:
-        default = Path.home() / ".cache" / "icm-jax" / "weights"
-        path = Path(os.environ.get(WEIGHTS_VARIABLE) or default)
+        path = weights_folder()
     path = Path(path)
     if folder := next(
         (place for place in (path, path / name) if place.is_dir() and is_converted(place)), None
