@@ -4,7 +4,8 @@ A bad input is reported and left out; the others are written. Outputs appear who
 """
 
 import glob
-from collections.abc import Iterator, Sequence
+import io
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,15 +14,20 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from icm_jax.adapters import store as adapter_store
+from icm_jax.adapters.store import StoredAdapter
 from icm_jax.bitstream import container
 from icm_jax.bitstream.header import NO_HASH
 from icm_jax.canvas import plan
 from icm_jax.codec import Codec
 from icm_jax.data.image_io import EXTENSIONS, read_image, write_bytes, write_image
 from icm_jax.errors import IcmError
+from icm_jax.recognizers.quality_map import photo_map, read_map
+from icm_jax.recognizers.registry import load_recognizer
 
 CHUNK = 16  # images in memory at a time
 HUMAN, ALL_TASKS = "human", "all"  # what may be asked for beside the name of a picture
+QualityMap = Callable[[Path, np.ndarray], np.ndarray]  # a file and its image -> uint8 [h, w]
 
 
 class Coded(NamedTuple):
@@ -75,15 +81,29 @@ def find_inputs(inputs: Sequence[str], extensions: Sequence[str]) -> list[Path]:
 
 
 def compress_files(
-    codec: Codec, inputs: Sequence[str], output: Path | None, force: bool, alignment: str, convert_16bit: bool
+    codec: Codec,
+    inputs: Sequence[str],
+    output: Path | None,
+    force: bool,
+    alignment: str,
+    convert_16bit: bool,
+    maps: Path | None = None,
 ) -> Outcome:
-    """Compresses every input with one codec."""
+    """Compresses every input with one codec.
+
+    Args:
+        maps: for an adapter that takes a quality map beside the image, the folder of grey PNG files named like the
+            images; without one, maps are made by the network that the adapter was trained with.
+    """
+    quality_map = _quality_maps(codec, maps)
     jobs, failures = _plan_outputs(find_inputs(inputs, EXTENSIONS), output, ".icm", (".icm",), force)
     done: list[Coded] = []
     with tqdm(total=len(jobs), unit="image", disable=None if len(jobs) > 1 else True) as bar:
         for chunk in _chunks(jobs):
             images, bad = _read_all([source for source, _ in chunk], convert_16bit)
             failures += bad
+            if quality_map is not None:
+                images = _with_maps(images, quality_map, failures)
             # Images of one canvas next to each other share a device call.
             ready = [(source, target, images[source]) for source, target in chunk if source in images]
             ready.sort(key=lambda job: plan(job[2].shape[0], job[2].shape[1], alignment)[2:4])
@@ -94,6 +114,30 @@ def compress_files(
                     done.append(_record(source, target, image.shape, len(data), codec))
             bar.update(len(chunk))
     return Outcome(done, failures)
+
+
+def _quality_maps(codec: Codec, maps: Path | None) -> QualityMap | None:
+    """What makes the map of an image from its file and pixels, where the adapter wants any."""
+    adapter = codec.adapter
+    if adapter is None or adapter.codec_spec.input_channels == 3:
+        if maps is not None:
+            raise IcmError(f"maps of {maps} have no use: the codec has no adapter that takes quality maps")
+        return None
+    if maps is not None:
+        return lambda source, image: read_map(maps / f"{source.stem}.png", (image.shape[0], image.shape[1]))
+    network = load_recognizer(adapter.task)
+    return lambda source, image: photo_map(network, image)
+
+
+def _with_maps(
+    images: dict[Path, np.ndarray], quality_map: QualityMap, failures: list[str]
+) -> dict[Path, np.ndarray]:
+    """The images with their maps as a fourth channel; a line for each that has none."""
+    mapped: dict[Path, np.ndarray] = {}
+    for source, image in images.items():
+        with _reporting(failures):
+            mapped[source] = np.dstack([image, quality_map(source, image)])
+    return mapped
 
 
 def decompress_files(
@@ -108,11 +152,15 @@ def decompress_files(
 
     Args:
         task: which of an adapter's pictures; `ALL_TASKS`: each in a file of its own, `photo.TASK.png`, from one
-            decoding; `HUMAN`: the image for people; None: the adapter's first picture, or that image.
+            decoding; `HUMAN`: the image for people; None: the adapter's first picture, or that image. An adapter that
+            decodes to features gives `.npy` files, float32 [h, w, c].
     """
     sources, foreign = _split_foreign(find_inputs(inputs, (".icm",)))
     every = task == ALL_TASKS
-    jobs, failures = _plan_outputs(sources, output, ".png", EXTENSIONS, force or every)
+    stored = adapter_store.load(adapter) if adapter else None
+    features = task is None and stored is not None and not stored.codec_spec.pictures
+    suffix, valid = (".npy", (".npy",)) if features else (".png", EXTENSIONS)
+    jobs, failures = _plan_outputs(sources, output, suffix, valid, force or every)
     failures += foreign
     loaded: dict[tuple[str, int], Codec] = {}
     done: list[Coded] = []
@@ -120,7 +168,12 @@ def decompress_files(
         with _reporting(failures, f"{source}: "):
             data = read_stream(source)
             _refuse_wrong_kind(data, task)
-            reader = _reader(data, codec, None if task == HUMAN else adapter, loaded)
+            reader = _reader(data, codec, None if task == HUMAN else stored, loaded)
+            if features:
+                write_bytes(target, _npy(reader.features(data)))
+                header = container.read_header(data)
+                done.append(_record(source, target, (header.height, header.width), len(data), reader))
+                continue
             targets = _one_a_picture(target, reader.pictures, force) if every else {"": target}
             images = (
                 reader.decompress_pictures(data)
@@ -180,8 +233,14 @@ def read_stream(path: Path) -> bytes:
         raise IcmError(f"can not be read ({error.strerror}); check the path and its permissions") from None
 
 
+def _npy(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
 def _reader(
-    data: bytes, codec: str | None, adapter: Path | None, loaded: dict[tuple[str, int], Codec]
+    data: bytes, codec: str | None, adapter: StoredAdapter | None, loaded: dict[tuple[str, int], Codec]
 ) -> Codec:
     header = container.read_header(data)
     key = (codec or header.codec_id, header.quality)

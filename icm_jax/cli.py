@@ -70,6 +70,13 @@ def _parser() -> argparse.ArgumentParser:
         choices=("grid", "pad256", "resize256"),
         help="how sizes off the codec's grid are handled; the last two are the published codecs' ways",
     )
+    compress.add_argument(
+        "--maps",
+        type=Path,
+        metavar="DIR",
+        help="quality maps for a region-of-interest adapter, grey PNG files named like the images "
+        "(default: made by the adapter's network, weights in $ICM_WEIGHTS)",
+    )
     compress.add_argument("--convert-16bit", action="store_true", help="reduce 16-bit images to 8 bits")
 
     decompress = _command(
@@ -177,9 +184,8 @@ def _compress(options: argparse.Namespace) -> int:
     from icm_jax.codec import DEFAULT_CODEC, Codec
 
     codec = Codec.load(options.codec or DEFAULT_CODEC, options.quality, options.adapter)
-    outcome = compress_files(
-        codec, options.inputs, options.output, options.force, options.alignment, options.convert_16bit
-    )
+    how = (options.alignment, options.convert_16bit, options.maps)
+    outcome = compress_files(codec, options.inputs, options.output, options.force, *how)
     return _finish(outcome, options.json)
 
 

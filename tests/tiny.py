@@ -22,6 +22,18 @@ BOTTLENECK = TICSpec(
 )
 SWIN = TICSpec(N=8, M=8, depths=(1, 2, 1, 2), hyper_depths=(2, 1), heads=(2, 2, 2, 2), hyper_heads=(2, 2))
 
+SHALLOW_SWIN = TICSpec(
+    N=8,
+    M=8,
+    depths=(1, 1, 1, 1),
+    hyper_depths=(1, 1),
+    heads=(1, 1, 1, 1),
+    hyper_heads=(1, 1),
+    latent_gain=8.0,
+    init="lecun",
+    drop_path=0.0,
+)
+
 
 @cache
 def tiny_codec(spec: TICSpec = BOTTLENECK, seed: int = 0, name: str = "tiny") -> Codec:

@@ -3,8 +3,8 @@
     python -m icm_jax.main --config=configs/transtic/classification.py:prompts \
         --config.transfer.base=runs/base/codecs/q1 --config.data.folder=PHOTOS --workdir=runs/transtic
 
-`:prompts` (TransTIC), `:sfma` (AdaptICMH), `:sft`, `:full` (the whole codec). `:smoke` runs two steps of SFMA on the
-included codec and photos against a small network of random weights.
+`:prompts` (TransTIC), `:sfma` (AdaptICMH), `:sft`, `:channel_selection`, `:roi`, `:full` (the whole codec).
+`:smoke` runs two steps of SFMA on the included codec and photos against a small network of random weights.
 
 Loss: 1000 · w · d + bpp with w = lmbda of the base (0.0018 at the lowest rate), d over layers 1 to 4 of ResNet-50.
 
@@ -20,8 +20,8 @@ from configs.transtic.methods import shortened, steered
 def get_config(variant: str = "prompts") -> ml_collections.ConfigDict:
     """The published recipe of a method."""
     config = steered("classification", variant)
-    config.transfer.update(recognizer="resnet50", distortion=1.8, rate=1.0)
-    config.data.batch_size = 16
+    config.transfer.update(recognizer="resnet50", distortion=1000.0, by_lmbda=True)
+    config.data.update(batch_size=16, cut="centre")
     config.optim.update(
         total_steps=1_000_000, schedule="milestones", milestones=(0.075, 0.15)
     )  # 400 · 40,000 photos

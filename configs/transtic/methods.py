@@ -9,6 +9,8 @@ METHODS = {
     "prompts": {"name": "transtic"},
     "sfma": {"name": "sfma"},
     "sft": {"name": "sft"},
+    "channel_selection": {"name": "channel-selection"},  # decodes features that the network goes on from
+    "roi": {"name": "roi"},  # squared error, weighed by the network's quality map
     "full": {},  # no adapter: the whole codec is trained
 }
 
@@ -27,7 +29,11 @@ def steered(task: str, variant: str) -> ml_collections.ConfigDict:
 
 
 def shortened(config: ml_collections.ConfigDict, variant: str) -> ml_collections.ConfigDict:
-    """The config, or for "smoke" two steps of it against a small network of random weights."""
+    """The config with its method's own loss; for "smoke" two steps against a small network of random weights."""
+    if variant == "roi":
+        config.transfer.update(
+            distortion=1.0, rate=1.0, by_lmbda=True
+        )  # lmbda counts at the middle of the map
     if variant == "smoke":
         config.transfer.update(recognizer="mobilenet-v2", weights="random")
         config.data.update(folder=str(SAMPLE_FOLDER), crop=64, batch_size=8, threads=1)

@@ -3,10 +3,10 @@
     y ─► means ─► gate ─► 0 or 1 a channel ─► · y        y_hat ─► transform ─► features of the recognition network
 
 The baseline of the TransTIC paper (figure A4). Layer widths are chosen after the sizes and costs it prints: features
-are those of the first residual stage of a ResNet, at H/4.
+are those of the first residual stage of a ResNet, at H/4, and the network goes on from there.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import jax
 from flax import linen as nn
@@ -18,6 +18,7 @@ from icm_jax.layers.conv import Conv, Deconv
 from icm_jax.layers.dense import Dense
 from icm_jax.models.hooks import Adapter, Transform
 from icm_jax.models.tic import TICSpec
+from icm_jax.plain_values import ADDED_LATER
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,15 @@ class ChannelSelectionSpec:
         widths: channels at H/16 and H/8.
         features: channels at H/4; 256 in a ResNet-50.
         temperature: of the Gumbel softmax that stands for the gate's decision in training.
+        tap: name of these features among the network's outputs.
+        signed: they may be below zero, as behind MobileNetV2's blocks; those behind a ReLU are not.
     """
 
     widths: tuple[int, int] = (192, 128)
     features: int = 256
     temperature: float = 1.0
+    tap: str = field(default="layer1", metadata=ADDED_LATER)
+    signed: bool = field(default=False, metadata=ADDED_LATER)
 
     def __post_init__(self) -> None:
         if len(self.widths) != 2:
@@ -93,7 +98,7 @@ class ChannelGate(nn.Module):
 
 
 class FeatureTransform(nn.Module):
-    """y_hat -> features at a quarter of the image's size, not below zero as behind a ReLU."""
+    """y_hat -> features at a quarter of the image's size."""
 
     spec: ChannelSelectionSpec
 
@@ -102,4 +107,5 @@ class FeatureTransform(nn.Module):
         coarse, middle = self.spec.widths
         x = nn.relu(Conv(coarse, 3, name="conv0")(y_hat))
         x = nn.relu(Deconv(middle, 3, name="deconv1")(x))
-        return nn.relu(Deconv(self.spec.features, 3, name="deconv2")(x))
+        x = Deconv(self.spec.features, 3, name="deconv2")(x)
+        return x if self.spec.signed else nn.relu(x)

@@ -14,10 +14,13 @@ from typing import Any
 
 import grain.python as grain
 import numpy as np
+from PIL import Image
 
 from icm_jax.data.image_io import list_images, read_image
 from icm_jax.errors import IcmError
 
+# random squares flipped both ways, the same mirrored left-right only, or the middle of the photo
+CUTS = ("flips", "mirror", "centre")
 MEMORY_LIMIT_BYTES = 4 << 30  # photos decoded beyond this are read from disk again at every visit
 UNREADABLE_SHARE = 0.01  # of a folder's photos that may be damaged before a run stops
 
@@ -79,10 +82,10 @@ class PhotoSource:
 
 
 class RandomCropFlip(grain.RandomMapTransform):
-    """A random square, mirrored left-right and upside down with probability one half each."""
+    """A random square, mirrored with probability one half: left-right, and apart from that `upside_down`."""
 
-    def __init__(self, crop: int) -> None:
-        self.crop = crop
+    def __init__(self, crop: int, upside_down: bool = True) -> None:
+        self.crop, self.upside_down = crop, upside_down
 
     def random_map(self, element: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
         image = element["image"]
@@ -90,9 +93,24 @@ class RandomCropFlip(grain.RandomMapTransform):
         patch = image[top : top + self.crop, left : left + self.crop]
         if rng.random() < 0.5:
             patch = patch[:, ::-1]
-        if rng.random() < 0.5:
+        if self.upside_down and rng.random() < 0.5:
             patch = patch[::-1]
         return {**element, "image": np.ascontiguousarray(patch)}
+
+
+class CentralSquare(grain.MapTransform):
+    """The short side resized to `crop` pixels, and the square in the middle."""
+
+    def __init__(self, crop: int) -> None:
+        self.crop = crop
+
+    def map(self, element: dict[str, Any]) -> dict[str, Any]:
+        photo = Image.fromarray(element["image"])
+        size = [self.crop * side // min(photo.size) for side in photo.size]
+        left, top = (round((side - self.crop) / 2) for side in size)
+        resized = photo.resize((size[0], size[1]), Image.Resampling.BILINEAR)
+        square = resized.crop((left, top, left + self.crop, top + self.crop))
+        return {**element, "image": np.asarray(square)}
 
 
 class BlockOfRows(grain.MapDataset):
@@ -120,18 +138,24 @@ def crop_batches(
     threads: int = 1,
     share: tuple[int, int] = (0, 1),
     first: int = 0,
+    cut: str = "flips",
 ) -> Iterator[dict[str, np.ndarray]]:
     """Endless batches {"image": uint8 [b, crop, crop, 3], "id": int32 [b]} from number `first` on.
 
     Args:
         batch_size: rows of a whole batch; `share` = (index, count) asks for one of `count` equal blocks of them.
+        cut: a name of `CUTS`.
 
     Raises:
         IcmError: an empty folder; while iterating, a photo smaller than the crop or more than 1 % damaged ones.
     """
     index, count = share
-    source: Sequence[Any] = PhotoSource(folder, crop)  # type: ignore[assignment]
-    data = grain.MapDataset.source(source).seed(seed).shuffle().repeat().random_map(RandomCropFlip(crop))
+    source: Sequence[Any] = PhotoSource(folder, 1 if cut == "centre" else crop)  # type: ignore[assignment]
+    photos = grain.MapDataset.source(source).seed(seed).shuffle().repeat()
+    if cut == "centre":
+        data = photos.map(CentralSquare(crop))
+    else:
+        data = photos.random_map(RandomCropFlip(crop, upside_down=cut == "flips"))
     rows = BlockOfRows(data, batch_size, index, count) if count > 1 else data
     batches = rows.batch(batch_size // count, drop_remainder=True).slice(slice(first, None))
     return iter(batches.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=4)))

@@ -102,6 +102,7 @@ def _refuse_other_images(anchor: Result, result: Result) -> None:
     for what, ours, theirs in (
         ("task", anchor.task, result.task),
         ("network", (anchor.recognizer or {}).get("name"), (result.recognizer or {}).get("name")),
+        ("protocol", _protocol(anchor), _protocol(result)),
         ("images and labels", anchor.dataset["sha256"], result.dataset["sha256"]),
     ):
         if ours != theirs:
@@ -110,6 +111,11 @@ def _refuse_other_images(anchor: Result, result: Result) -> None:
                 f"{names[0]} and {names[1]} differ in {what} ({_short(ours)} and {_short(theirs)}); "
                 "compare results of one evaluation"
             )
+
+
+def _protocol(result: Result) -> object:
+    """What codecs got; results from before there was a choice say nothing and mean the file as it is."""
+    return result.dataset.get("protocol", "own")
 
 
 def _rate_text(rate: BdResult | None) -> str:

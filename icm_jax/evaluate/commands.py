@@ -26,6 +26,14 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
             "icm eval photos/ --codecs tic-lite jpeg webp --task classification --labels labels.csv -o results",
         )
     )
+    _add_figure(
+        add(
+            "figure",
+            _figure,
+            "codecs side by side on photos: pictures, predictions, bit maps",
+            "icm figure photo.png --codecs tic-base SFMA=tic-base+cls.safetensors --task classification -o figures",
+        )
+    )
     _add_bd(
         add(
             "bd",
@@ -71,12 +79,29 @@ def _add_eval(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recognizer", default=unset, help="network, by default the task's first")
     parser.add_argument("--weights", default=unset, help="its file, or the folder of it ($ICM_WEIGHTS)")
     parser.add_argument("--labels", default=unset, help="labels of the task; without: agreement only")
+    parser.add_argument(
+        "--protocol",
+        default=unset,
+        choices=("own", "published", "published-pad"),
+        help="what codecs get: the file (own), or as in TransTIC's paper the photo at its network's size (published)",
+    )
     parser.add_argument("--limit", type=int, default=unset, help="only the first so many images")
     parser.add_argument("--jobs", type=int, default=unset, help="processes (1)")
     parser.add_argument("--keep", action="store_true", default=unset, help="keep the coded files")
     parser.add_argument(
         "--pictures", type=int, default=unset, metavar="N", help="write the first N images as decoded"
     )
+
+
+def _add_figure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("images", nargs="+", type=Path, help="image files or folders of them")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for a PNG a photo")
+    parser.add_argument(
+        "--codecs", nargs="+", required=True, metavar="CODEC", help="a column each; as icm eval"
+    )
+    parser.add_argument("--task", default="", help="whose network's answers are drawn")
+    parser.add_argument("--recognizer", default="", help="network, by default the task's first")
+    parser.add_argument("--weights", default="", help="its file, or the folder of it ($ICM_WEIGHTS)")
 
 
 def _add_bd(parser: argparse.ArgumentParser) -> None:
@@ -185,6 +210,20 @@ def _eval(options: argparse.Namespace) -> int:
         values["images"] = [values["images"]]
     plan = to_spec({**values, "name": "eval"}, {"eval": Plan}, "eval")
     print(markdown_table(evaluate(plan, options.output)))
+    return DONE
+
+
+def _figure(options: argparse.Namespace) -> int:
+    from icm_jax.evaluate.evaluation import find_images
+    from icm_jax.evaluate.figure import write_figures
+    from icm_jax.evaluate.judge import load_judge
+    from icm_jax.evaluate.subjects import load_subjects
+
+    names = (options.task, options.recognizer, options.weights)
+    judge = load_judge(*names, labels=None) if options.task else None
+    subjects = load_subjects(options.codecs, options.task)
+    for file in write_figures(find_images(options.images), subjects, judge, options.output):
+        print(file)
     return DONE
 
 

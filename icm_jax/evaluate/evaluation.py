@@ -16,6 +16,7 @@ from icm_jax.errors import IcmError
 from icm_jax.evaluate.curves import markdown_table
 from icm_jax.evaluate.harness import Bench, Options, measure_images
 from icm_jax.evaluate.judge import load_judge
+from icm_jax.evaluate.protocol import get_protocol
 from icm_jax.evaluate.provenance import provenance
 from icm_jax.evaluate.result import Result, write_result
 from icm_jax.evaluate.subjects import load_subjects
@@ -31,6 +32,7 @@ class Plan:
         codecs: in the language of `icm_jax.evaluate.subjects`.
         task: name in `icm_jax.tasks.registry`; "" compares the pictures alone.
         recognizer, weights, labels: of the task; see `icm_jax.evaluate.judge.load_judge`.
+        protocol: "own", "published" or "published-pad"; see `icm_jax.evaluate.protocol`.
         limit: only the first so many images; 0 for all.
         jobs, keep, pictures: see `icm_jax.evaluate.harness.Options`.
     """
@@ -41,6 +43,7 @@ class Plan:
     recognizer: str = ""
     weights: str = ""
     labels: str = ""
+    protocol: str = "own"
     limit: int = 0
     jobs: int = 1
     keep: bool = False
@@ -96,5 +99,7 @@ def find_images(paths: Sequence[Path]) -> list[Path]:
 
 
 def _bench(plan: Plan) -> Bench:
-    judge = load_judge(plan.task, plan.recognizer, plan.weights, plan.labels) if plan.task else None
-    return Bench(tuple(load_subjects(plan.codecs, plan.task)), judge)
+    protocol = get_protocol(plan.protocol, plan.task)
+    names = (plan.task, plan.recognizer, plan.weights, plan.labels)
+    judge = load_judge(*names, protocol.published) if plan.task else None
+    return Bench(tuple(load_subjects(plan.codecs, plan.task, protocol.alignment)), judge, protocol)

@@ -28,6 +28,7 @@ from icm_jax.evaluate.anchors import AnchorAt, AnchorAtRate
 from icm_jax.evaluate.image_quality import ms_ssim, psnr
 from icm_jax.evaluate.judge import Judge, label_digest
 from icm_jax.evaluate.measure import Coded, code, estimated_bpp, warm_up
+from icm_jax.evaluate.protocol import OWN, Protocol
 from icm_jax.evaluate.records import (
     RECORDS,
     Key,
@@ -38,7 +39,8 @@ from icm_jax.evaluate.records import (
     plain_counters,
     read_records,
 )
-from icm_jax.evaluate.subjects import PredictionCodec, Subject, file_extension
+from icm_jax.evaluate.subjects import FeatureCodec, PredictionCodec, Subject, file_extension
+from icm_jax.tasks.task import Features
 
 UNCOMPRESSED = "uncompressed"  # codec of the records of originals
 
@@ -48,6 +50,7 @@ class Bench(NamedTuple):
 
     subjects: tuple[Subject, ...]
     judge: Judge | None = None
+    protocol: Protocol = OWN
 
 
 class Options(NamedTuple):
@@ -94,14 +97,16 @@ class ImageRunner:
         Raises:
             IcmError: an unreadable image, a label that does not fit, or a codec that changes the size.
         """
-        image = read_image(unit.file)
-        judge = self.bench.judge
-        label = judge.label(unit.file, image.shape[:2]) if judge else None
+        photo = read_image(unit.file)
+        judge, protocol = self.bench.judge, self.bench.protocol
+        photo_size = (photo.shape[0], photo.shape[1])
+        label = judge.label(unit.file, photo_size) if judge else None
+        image = protocol.prepare(photo)
         identity = {
             "image": unit.file.name,
             "image_sha256": hashlib.sha256(f"{image.shape}".encode() + image.tobytes()).hexdigest(),
             "label_sha256": label_digest(label),
-            "judge": judge.identity if judge else "",
+            "judge": _judged_how(judge, protocol),
         }
         heads = [_head(subject) | identity for subject in self.bench.subjects]
         original = {"codec": UNCOMPRESSED, "quality": 0, "hash": ""} | identity
@@ -121,7 +126,8 @@ class ImageRunner:
             for (subject, head), one in zip(todo, coded, strict=True)
         ]
         if judge:
-            own, counted = judge.count(unit.file, image, [one.decoded for one in coded], label)
+            decoded = [_judged(subject, one) for (subject, _), one in zip(todo, coded, strict=True)]
+            own, counted = judge.count(unit.file, image, decoded, label, photo_size)
             if own is not None:
                 size = {"height": image.shape[0], "width": image.shape[1]}
                 records, counted = [original | size, *records], [own, *counted]
@@ -144,7 +150,7 @@ class ImageRunner:
             with tempfile.TemporaryDirectory() as folder_name:
                 coded = code(subject.codec, image, Path(folder_name, name))
         expected = image.shape if _makes_pictures(subject) else (*image.shape[:2], coded.decoded.shape[-1])
-        if coded.decoded.shape != expected:
+        if coded.decoded.shape != expected and not isinstance(subject.codec, FeatureCodec):
             raise IcmError(
                 f"{unit.file}: {_point_name(subject)} decodes to {list(coded.decoded.shape)}, expected "
                 f"{list(expected)}; leave out this codec for such images"
@@ -192,9 +198,7 @@ def measure_images(
     """
     bench = make_bench()
     if bench.judge is None and not all(map(_makes_pictures, bench.subjects)):
-        raise IcmError(
-            "a codec of a task's features decodes to predictions, not to pictures; name its --task"
-        )
+        raise IcmError("a codec of features decodes to no pictures; name its --task")
     if bench.judge and bench.judge.labels is not None:
         bench.judge.labels.check(images)
     _refuse_equal_names(images)
@@ -274,7 +278,19 @@ def _head(subject: Subject) -> dict[str, Any]:
 
 
 def _makes_pictures(subject: Subject) -> bool:
-    return not isinstance(subject.codec, PredictionCodec)
+    return not isinstance(subject.codec, (PredictionCodec, FeatureCodec))
+
+
+def _judged_how(judge: Judge | None, protocol: Protocol) -> str:
+    """What tells records of one image and codec apart."""
+    name = f" {protocol.name}" if protocol.published else ""
+    return f"{judge.identity}{name}" if judge else ""
+
+
+def _judged(subject: Subject, coded: Coded) -> np.ndarray | Features:
+    """What a judge gets of a decoded file."""
+    codec = subject.codec
+    return Features(codec.tap, coded.decoded) if isinstance(codec, FeatureCodec) else coded.decoded
 
 
 def _point_name(subject: Subject) -> str:

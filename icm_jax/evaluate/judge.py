@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from icm_jax.recognizers.mtlora import of_tasks
 from icm_jax.recognizers.registry import find_weights, load_recognizer
 from icm_jax.tasks.dense_answers import dense_answers
 from icm_jax.tasks.registry import get_task
-from icm_jax.tasks.task import Labels, Picture, Task
+from icm_jax.tasks.task import Features, Labels, Picture, Size, Task
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,18 @@ class Judge:
             codecs of the task's features decode to.
         labels: None counts agreement only.
         network: name of the network, and SHA-256 of its weights; both "" without one.
+        continued: the network's answer to features, given the sizes of their picture and of the photo, where it can go
+            on from some.
+        published: its answers to pictures that were resized before they were coded, in pixels of a photo of the given
+            size; used in place of `answers`.
     """
 
     task: Task
     answers: Callable[[Sequence[Picture]], list[Any]] | None
     labels: Labels | None
     network: Mapping[str, str]
+    continued: Callable[[Features, Size, Size], Any] | None = None
+    published: Callable[[Sequence[Picture], Size], list[Any]] | None = None
 
     @property
     def identity(self) -> str:
@@ -58,33 +64,57 @@ class Judge:
         return self.labels.of(image, size) if self.labels is not None else None
 
     def count(
-        self, image: Path, original: Picture, decoded: Sequence[np.ndarray], label: Any
+        self,
+        image: Path,
+        original: Picture,
+        decoded: Sequence[np.ndarray | Features],
+        label: Any,
+        photo: Size | None = None,
     ) -> tuple[CountersByTruth | None, list[CountersByTruth]]:
         """Counters of the original, where there is a network, and of all that was decoded from it.
 
         Args:
-            decoded: pictures (uint8), or predictions of the task [h, w, c] (float32).
+            decoded: pictures (uint8), features that the network goes on from, or predictions of the task
+                [h, w, c] (float32).
+            photo: size of the photo, where the original was resized before it was coded.
 
         Raises:
             IcmError: what the judge can not judge, or a count that fails; the error names the image.
         """
-        pictures = [one for one in decoded if one.dtype == np.uint8]
-        if self.answers is None and pictures:
-            raise IcmError(
-                f"{self.task.name} is answered by no network that is included, and codecs of pictures need one; "
-                "evaluate codecs of its features, or build a Judge in Python"
-            )
-        seen = self._seen(image, [original, *pictures])
-        own = seen.pop(0) if seen else None
-        answers = [seen.pop(0) if one.dtype == np.uint8 else self._read(image, one) for one in decoded]
+        own, *answers = self.see(image, original, decoded, photo)
         truths = {"label": label}
         if self._has_agreement and self.task.as_label:
             truths["own"] = self.task.as_label(own)
         counted = [self._counters(image, answer, truths) for answer in answers]
         return (self._counters(image, own, truths) if self.answers else None), counted
 
-    def _seen(self, image: Path, pictures: Sequence[Picture]) -> list[Any]:
-        answers = self.answers(pictures) if self.answers else []
+    def see(
+        self,
+        image: Path,
+        original: Picture,
+        decoded: Sequence[np.ndarray | Features],
+        photo: Size | None = None,
+    ) -> list[Any]:
+        """The answers to the original (None without a network) and to all that was decoded; as `count`."""
+        pictures = [one for one in decoded if _is_picture(one)]
+        if self.answers is None and pictures:
+            raise IcmError(
+                f"{self.task.name} is answered by no network that is included, and codecs of pictures need one; "
+                "evaluate codecs of its features, or build a Judge in Python"
+            )
+        size = (original.shape[0], original.shape[1])
+        photo = photo or size
+        seen = self._seen(image, [original, *pictures], photo)
+        own = seen.pop(0) if seen else None
+        return [own] + [
+            seen.pop(0) if _is_picture(one) else self._read(image, one, size, photo) for one in decoded
+        ]
+
+    def _seen(self, image: Path, pictures: Sequence[Picture], photo: Size) -> list[Any]:
+        if self.published is not None:
+            answers = self.published(pictures, photo)
+        else:
+            answers = self.answers(pictures) if self.answers else []
         if any(isinstance(a, np.ndarray) and a.dtype.kind == "f" and np.isnan(a).any() for a in answers):
             raise IcmError(
                 f"{image}: the network {self.network['name']} answers with NaN, expected finite numbers; "
@@ -92,12 +122,16 @@ class Judge:
             )
         return answers
 
-    def _read(self, image: Path, prediction: np.ndarray) -> Any:
-        if self.task.read_output is None:
-            raise IcmError(
-                f"{image}: {self.task.name} is judged by pictures, the codec decodes to predictions"
-            )
-        return self.task.read_output(prediction)
+    def _read(self, image: Path, decoded: np.ndarray | Features, size: Size, photo: Size) -> Any:
+        try:
+            if isinstance(decoded, Features) and self.continued is not None:
+                return self.continued(decoded, size, photo)
+            if isinstance(decoded, np.ndarray) and self.task.read_output is not None:
+                return self.task.read_output(decoded)
+        except IcmError as error:
+            raise IcmError(f"{image}: {error}") from None
+        kind = "features" if isinstance(decoded, Features) else "predictions"
+        raise IcmError(f"{image}: {self.task.name} is judged by pictures, the codec decodes to {kind}")
 
     def _counters(self, image: Path, answer: Any, truths: Mapping[str, Any]) -> CountersByTruth:
         try:
@@ -124,14 +158,17 @@ class Judge:
         return {"label": self.task.empty(), "own": self.task.empty()}
 
 
-def load_judge(task: str, recognizer: str = "", weights: str = "", labels: str = "") -> Judge:
+def load_judge(
+    task: str, recognizer: str = "", weights: str = "", labels: str | None = "", published: bool = False
+) -> Judge:
     """A judge by names and paths.
 
     Args:
         recognizer: name of a network, the task's first by default, or "mtlora" for any task of every pixel that its
             file has. A task without any judges predictions.
         weights: the network's file or the folder that holds it; see `recognizers.registry.load_recognizer`.
-        labels: file or folder of the task's kind; "" counts agreement only.
+        labels: file or folder of the task's kind; "" counts agreement only, None nothing.
+        published: pictures will have been resized before they are coded; see `icm_jax.evaluate.protocol`.
 
     Raises:
         IcmError: an unknown task or network, one that does not answer the task, or a missing file.
@@ -143,18 +180,28 @@ def load_judge(task: str, recognizer: str = "", weights: str = "", labels: str =
     if name not in chosen.recognizers and (name or not labels):
         known = ", ".join(chosen.recognizers) or "none is included; build a Judge in Python"
         raise IcmError(f"{task} is not answered by network {name!r}; networks that do: {known}")
-    if not labels and chosen.as_label is None:
+    if labels == "" and chosen.as_label is None:
         raise IcmError(f"{task} counts against labels only; name their file or folder with --labels")
     found = chosen.open_labels(Path(labels)) if labels else None
     if not name:
         return Judge(chosen, None, found, {"name": "", "weights_sha256": ""})
     file = find_weights(name, weights or None)
-    answers = functools.partial(chosen.answers, load_recognizer(name, file))
+    network = load_recognizer(name, file)
+    answers = functools.partial(chosen.answers, network)
+    continued = functools.partial(chosen.continued, network) if chosen.continued else None
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    return Judge(chosen, answers, found, {"name": name, "weights_sha256": digest})
+    as_published = (
+        functools.partial(chosen.published.answers, network) if published and chosen.published else None
+    )
+    facts = {"name": name, "weights_sha256": digest}
+    return Judge(chosen, answers, found, facts, continued, as_published)
 
 
-def _of_several(task: Task, weights: str, labels: str) -> Judge:
+def _is_picture(decoded: np.ndarray | Features) -> TypeGuard[np.ndarray]:
+    return isinstance(decoded, np.ndarray) and decoded.dtype == np.uint8
+
+
+def _of_several(task: Task, weights: str, labels: str | None) -> Judge:
     """One of the tasks that an MTLoRA answers."""
     if task.read_output is None:
         raise IcmError(

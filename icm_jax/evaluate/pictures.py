@@ -11,17 +11,20 @@ PHOTO_SHARE = 0.3  # how much of the photo shows through the bit map
 HEAT = ("#0b0724", "#3b0f70", "#8c2981", "#de4968", "#fe9f6d", "#fcfdbf")
 
 
-def bit_picture(image: np.ndarray, bit_map: np.ndarray) -> tuple[np.ndarray, float]:
+def bit_picture(
+    image: np.ndarray, bit_map: np.ndarray, limit: float | None = None
+) -> tuple[np.ndarray, float]:
     """Colour by bits a 16x16 block over a faint grey photo; also the number of bits of the brightest colour.
 
-    `image` is uint8 [H, W, 3], `bit_map` float [ceil(H/16), ceil(W/16)].
+    `image` is uint8 [H, W, 3], `bit_map` float [ceil(H/16), ceil(W/16)]. Without a `limit` the brightest colour is
+    that of the dearest blocks.
     """
     height, width = image.shape[:2]
-    limit = float(max(np.percentile(bit_map, BITS_PERCENTILE), 1e-6))
+    limit = max(np.percentile(bit_map, BITS_PERCENTILE) if limit is None else limit, 1e-6)
     blocks = np.repeat(np.repeat(bit_map / limit, LATENT_STRIDE, axis=0), LATENT_STRIDE, axis=1)
     grey = image.mean(axis=-1, keepdims=True)
     mixed = (1 - PHOTO_SHARE) * heat(blocks[:height, :width]) + PHOTO_SHARE * grey
-    return np.round(mixed).astype(np.uint8), limit
+    return np.round(mixed).astype(np.uint8), float(limit)
 
 
 def error_picture(image: np.ndarray, decoded: np.ndarray) -> np.ndarray:

@@ -4,21 +4,24 @@
 
 NAME is an included codec, a classical codec (`icm_jax.evaluate.anchors`), an exported codec's folder, or a folder of
 such folders q1, q2, …. ADAPTER is a file of an adapter on it, PICTURE one of the pictures that this adapter decodes
-to. For a codec of a task's features (DoRA-ICM) its backbone stands in the place of the adapter. Without qualities all
-that there are, or a classical codec's sweep. With BPP a classical codec searches, for every image, the largest file
-that is not above that rate. Texts of one CURVE make one curve; where its points have no qualities of their own, such
-as several adapters on one codec, POINT numbers them.
+to. Quality maps, where an adapter takes any, are made by the network it was trained with. For a codec of a task's
+features (DoRA-ICM) its backbone stands in the place of the adapter. Without qualities all that there are, or a
+classical codec's sweep. With BPP a classical codec searches, for every image, the largest file that is not above that
+rate. Texts of one CURVE make one curve; where its points have no qualities of their own, such as several adapters on
+one codec, POINT numbers them.
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from icm_jax import pretrained
+from icm_jax.adapters.channel_selection import ChannelSelectionSpec
 from icm_jax.codec import Codec, Estimate
 from icm_jax.errors import IcmError
 from icm_jax.evaluate.anchors import ANCHORS, AT_RATE, AnchorAt, AnchorAtRate, get_anchor
@@ -27,6 +30,9 @@ from icm_jax.models.dora_icm.spec import DoraICMSpec
 from icm_jax.pretrained import store
 from icm_jax.pretrained.dora_icm import read_backbone
 from icm_jax.pretrained.store import StoredCodec
+from icm_jax.recognizers.quality_map import photo_map
+from icm_jax.recognizers.recognizer import Recognizer
+from icm_jax.recognizers.registry import load_recognizer
 from icm_jax.task_codec import TaskCodec
 
 SYNTAX = re.compile(
@@ -47,11 +53,12 @@ class Subject(NamedTuple):
 
 
 @dataclass(frozen=True)
-class AdaptedCodec:
-    """A codec with an adapter, decoding to one of the adapter's pictures."""
+class _Adapted:
+    """A codec with an adapter or none, how it aligns images, and what makes the quality map, if it wants one."""
 
     codec: Codec
-    picture: str
+    alignment: str = field(default="grid", kw_only=True)
+    mapper: Recognizer | None = field(default=None, kw_only=True)
 
     @property
     def name(self) -> str:
@@ -63,17 +70,45 @@ class AdaptedCodec:
 
     @property
     def hash(self) -> str:
-        adapter = f"+{self.codec.adapter.hash}#{self.picture}" if self.codec.adapter else ""
-        return f"{self.codec.hash}{adapter}"
+        return f"{self.codec.hash}+{self.codec.adapter.hash}" if self.codec.adapter else self.codec.hash
 
     def compress(self, image: np.ndarray) -> bytes:
-        return self.codec.compress(image)
+        return self.codec.compress(self._with_map(image), self.alignment)
+
+    def estimated_bits(self, image: np.ndarray) -> Estimate:
+        return self.codec.estimated_bits(self._with_map(image), self.alignment)
+
+    @property
+    def quality_map(self) -> Callable[[np.ndarray], np.ndarray] | None:
+        """What makes the map of an image, uint8 [h, w], or None for codecs that take none."""
+        return partial(photo_map, self.mapper) if self.mapper else None
+
+    def _with_map(self, image: np.ndarray) -> np.ndarray:
+        return np.dstack([image, self.quality_map(image)]) if self.quality_map else image
+
+
+@dataclass(frozen=True)
+class AdaptedCodec(_Adapted):
+    """An adapted codec that decodes to one of the adapter's pictures."""
+
+    picture: str
+
+    @property
+    def hash(self) -> str:
+        return f"{super().hash}#{self.picture}" if self.codec.adapter else super().hash
 
     def decompress(self, data: bytes) -> np.ndarray:
         return self.codec.decompress_pictures(data)[self.picture]
 
-    def estimated_bits(self, image: np.ndarray) -> Estimate:
-        return self.codec.estimated_bits(image)
+
+@dataclass(frozen=True)
+class FeatureCodec(_Adapted):
+    """An adapted codec that decodes to features of a network, float32 [h, w, c], the map of its `tap`."""
+
+    tap: str
+
+    def decompress(self, data: bytes) -> np.ndarray:
+        return self.codec.features(data)
 
 
 @dataclass(frozen=True)
@@ -105,16 +140,17 @@ class PredictionCodec:
         return Estimate(bits, bits / (image.shape[0] * image.shape[1]), np.zeros((0, 0), np.float32))
 
 
-def load_subjects(texts: Sequence[str], task: str = "") -> list[Subject]:
+def load_subjects(texts: Sequence[str], task: str = "", alignment: str = "grid") -> list[Subject]:
     """The codecs behind the texts, at every quality, in order.
 
     Args:
         task: of an adapter with a picture for every task, the picture that is taken when none is named.
+        alignment: of learned codecs of pictures; see `Codec.compress`.
 
     Raises:
         IcmError: a text that is not understood, a codec that is not there, or a curve with the same point twice.
     """
-    subjects = [subject for text in texts for subject in _numbered(text, list(_load(text, task)))]
+    subjects = [subject for text in texts for subject in _numbered(text, list(_load(text, task, alignment)))]
     points = [subject[:2] for subject in subjects]
     for curve, quality in points:
         if points.count((curve, quality)) > 1:
@@ -142,7 +178,7 @@ def _numbered(text: str, subjects: list[Subject]) -> list[Subject]:
     return [subject._replace(quality=int(match["point"])) for subject in subjects]
 
 
-def _load(text: str, task: str) -> Iterator[Subject]:
+def _load(text: str, task: str, alignment: str) -> Iterator[Subject]:
     match = SYNTAX.fullmatch(text)
     if match is None:
         raise IcmError(
@@ -166,12 +202,22 @@ def _load(text: str, task: str) -> Iterator[Subject]:
             backbone = read_backbone(Path(match["adapter"]))
             yield Subject(curve or stored.name, stored.quality, PredictionCodec(TaskCodec(stored, backbone)))
             continue
-        codec = Codec(stored)
-        subject: ImageCodec = codec
-        if match["adapter"]:
-            adapted = codec.with_adapter(match["adapter"])
-            subject = AdaptedCodec(adapted, chosen_picture(text, adapted, match["picture"], task))
+        codec = Codec(stored).with_adapter(match["adapter"])
+        subject = _adapted(text, codec, match["picture"], task, alignment)
         yield Subject(curve or subject.name, codec.quality, subject)
+
+
+def _adapted(text: str, codec: Codec, picture: str | None, task: str, alignment: str) -> ImageCodec:
+    adapter = codec.adapter
+    if adapter is None and alignment == "grid":
+        return codec
+    if adapter and isinstance(adapter.spec, ChannelSelectionSpec):
+        # Features of a resized picture are of another scale, and can not be resized back.
+        padded = "pad256" if alignment == "resize256" else alignment
+        return FeatureCodec(codec, adapter.spec.tap, alignment=padded)
+    mapper = load_recognizer(adapter.task) if adapter and adapter.codec_spec.input_channels > 3 else None
+    chosen = chosen_picture(text, codec, picture, task)
+    return AdaptedCodec(codec, chosen, alignment=alignment, mapper=mapper)
 
 
 def _anchor_points(

@@ -30,7 +30,7 @@ def summarise(bench: Bench, rows: Sequence[Row], folder: str, provenance: Mappin
     shared: dict[str, Any] = {
         "task": judge.task.name if judge else RECONSTRUCTION,
         "recognizer": dict(judge.network) if judge else None,
-        "dataset": _dataset(rows, folder),
+        "dataset": _dataset(rows, folder, bench.protocol.name),
         "uncompressed": finite(_judged(judge, originals)) if judge else {},
         "provenance": dict(provenance),
     }
@@ -94,12 +94,13 @@ def _judged(judge: Judge, records: Sequence[Record]) -> dict[str, float]:
     return judge.scores(total)
 
 
-def _dataset(rows: Sequence[Row], folder: str) -> dict[str, Any]:
-    """Name, images, and one digest over pixels and labels of all of them."""
+def _dataset(rows: Sequence[Row], folder: str, protocol: str) -> dict[str, Any]:
+    """Name, images, one digest over coded pixels and labels of all of them, and what codecs got of them."""
     digest = hashlib.sha256()
     names = []
     for row in rows:
         record = row.uncompressed or row.records[0]
         digest.update((record["image_sha256"] + record["label_sha256"]).encode())
         names.append(record["image"])
-    return {"name": folder, "count": len(names), "sha256": digest.hexdigest(), "images": names}
+    identity = {"name": folder, "count": len(names), "sha256": digest.hexdigest()}
+    return {**identity, "protocol": protocol, "images": names}

@@ -15,7 +15,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float
 
-from icm_jax.data.crops import crop_batches
+from icm_jax.data.crops import CUTS, crop_batches
 from icm_jax.data.image_io import list_images, read_image
 from icm_jax.errors import IcmError
 from icm_jax.models import rate_family
@@ -59,18 +59,26 @@ class RateConfig:
 
 @dataclass(frozen=True)
 class CropConfig:
-    """Where the photos come from and how they are cut."""
+    """Where the photos come from and how they are cut.
+
+    Attributes:
+        cut: "flips" (random squares, flipped both ways), "mirror" (left-right only), or "centre" (short side resized
+            to `crop`, the square in the middle; no augmentation).
+    """
 
     folder: str = ""
     crop: int = 256
     batch_size: int = 16
     threads: int = 2
+    cut: str = "flips"
 
     def __post_init__(self) -> None:
         if self.crop % 64:
             raise IcmError(f"data.crop={self.crop} must be a multiple of 64, the stride of z")
         if self.batch_size < 1:
             raise IcmError(f"data.batch_size={self.batch_size} must be at least 1")
+        if self.cut not in CUTS:
+            raise IcmError(f"data.cut={self.cut!r} is unknown; choose one of {', '.join(CUTS)}")
 
     def batches(self, seed: int, share: Share, first: int) -> Iterator[Batch]:
         """Batches of crops, as an objective gives them.
@@ -81,7 +89,9 @@ class CropConfig:
         if not self.folder:
             raise IcmError("data.folder is not set; name a folder of photos: --config.data.folder=PHOTOS")
         block = (share.index, share.count)
-        return crop_batches(self.folder, self.crop, self.batch_size, seed, self.threads, block, first)
+        return crop_batches(
+            self.folder, self.crop, self.batch_size, seed, self.threads, block, first, self.cut
+        )
 
 
 SECTIONS: dict[str, Callable[..., Any]] = {

@@ -4,11 +4,14 @@
     x ──────────────────────────────► network ─► features      loss = distortion · d + rate · bpp, d = mean MSE
 
 No labels are needed: the target is the network's own view of the uncompressed photo (Kao et al., ICCV 2023,
-section 4; AdaptICMH and All-in-One train against the same kind of loss).
+section 4; AdaptICMH and All-in-One train against the same kind of loss). Two baselines differ:
+
+* channel selection decodes features, from which the network goes on: d is over them and the taps behind them;
+* region-of-interest coding knows no features: d is the squared error of pixels, weighed by the network's quality map.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,9 +21,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Float
 
 from icm_jax.adapters import store as adapter_store
+from icm_jax.adapters.channel_selection import ChannelSelectionSpec
 from icm_jax.adapters.registry import adapted, adapter_spec, initial_variables
+from icm_jax.adapters.roi import RoiSpec, error_weight
 from icm_jax.codec import Codec
 from icm_jax.errors import IcmError
 from icm_jax.models.hooks import AdapterSpec
@@ -28,6 +34,8 @@ from icm_jax.models.registry import build, model_name
 from icm_jax.models.tic import TICSpec
 from icm_jax.objectives.base_codec import CropConfig, estimated_bits
 from icm_jax.pretrained import store
+from icm_jax.recognizers.detection.rcnn import RCNN
+from icm_jax.recognizers.quality_map import quality_map
 from icm_jax.recognizers.recognizer import Recognizer
 from icm_jax.recognizers.registry import RECOGNIZERS, load_recognizer, with_params
 from icm_jax.train.config import RunConfig
@@ -47,6 +55,7 @@ class TransferConfig:
             them, for trying a config without the file.
         taps: outputs of the network that are compared; empty: those the registry names.
         distortion, rate: weights of the mean squared difference of the taps and of the bits a pixel.
+        by_lmbda: the weight of the distortion is so many times the base's lmbda, so that one config serves all rates.
         drop_path: keep the frozen codec's stochastic depth on, as published; off is less noisy.
     """
 
@@ -57,6 +66,7 @@ class TransferConfig:
     taps: tuple[str, ...] = ()
     distortion: float = 1.0
     rate: float = 1.0
+    by_lmbda: bool = False
     drop_path: bool = True
 
     def __post_init__(self) -> None:
@@ -67,7 +77,16 @@ class TransferConfig:
 
 
 def read_adapter(values: Mapping[str, Any]) -> AdapterSpec | None:
-    """The section `adapter`: a name and its fields; an empty one trains the codec itself."""
+    """The section `adapter`: a name and its fields; an empty one trains the codec itself.
+
+    Raises:
+        IcmError: several adapters, an unknown one, or an impossible field.
+    """
+    name = values.get("name")
+    if isinstance(name, (list, tuple)):
+        raise IcmError(
+            f"adapter.name={tuple(name)} names {len(name)} adapters, a run trains one; start a run for each"
+        )
     return adapter_spec(values) if values else None
 
 
@@ -126,6 +145,22 @@ class _Steered:
             self, "recognizer", frozen_network(config.recognizer, config.weights, self.data.crop)
         )
         object.__setattr__(self, "model", build(spec, self.adapter))
+        if isinstance(self.adapter, ChannelSelectionSpec):
+            self._refuse_other_features(self.adapter)
+
+    def _refuse_other_features(self, adapter: ChannelSelectionSpec) -> None:
+        network, crop = self.recognizer, self.data.crop
+        image = jax.ShapeDtypeStruct((1, crop, crop, 3), jnp.float32)
+        taps = jax.eval_shape(Recognizer.outputs, network, image)
+        expected = (1, crop // 4, crop // 4, adapter.features)
+        if adapter.tap not in taps or taps[adapter.tap].shape != expected:
+            fitting = [name for name, map_ in taps.items() if map_.shape[1:3] == expected[1:3]]
+            sizes = ", ".join(f"{name} ({taps[name].shape[-1]})" for name in fitting)
+            raise IcmError(
+                f"adapter.tap={adapter.tap!r} with adapter.features={adapter.features} is no map of "
+                f"{network.name} at H/4; choose one of {sizes or 'another network'}"
+            )
+        jax.eval_shape(lambda maps: network.continued(adapter.tap, maps), taps[adapter.tap])
 
     def fresh_kinds(self) -> set[str]:
         """Collections of the adapter's variables."""
@@ -134,9 +169,10 @@ class _Steered:
         return set(jax.eval_shape(partial(initial_variables, self.adapter, self.spec), jax.random.key(0)))
 
     def initial_params(self, key: Array) -> dict[str, Any]:
-        tree = {
+        tree: dict[str, Any] = {
             "base": jax.tree.map(jnp.asarray, dict(self.base.params)),
             "recognizer": self.recognizer.params,
+            "distortion_weight": jnp.float32(self._distortion_weight),  # no constant: rates share a program
         }
         if self.adapter is not None:
             tree["adapter"] = initial_variables(self.adapter, self.spec, key)
@@ -144,30 +180,43 @@ class _Steered:
 
     def loss(self, params: Params, batch: Batch, step: Array, key: Array) -> Loss:
         x = batch["image"].astype(jnp.float32) / 255.0
-        noise, drop_path = jax.random.split(key)
+        network = self._network(params)
+        quality = quality_map(network, x) if isinstance(self.adapter, RoiSpec) else None
         latents, changed = self.model.apply(
-            self._variables(params),
-            x,
+            adapted(params["base"], params.get("adapter", {})),
+            x if quality is None else jnp.concatenate([x, quality], -1),
             train=True,
-            rngs={"noise": noise, "drop_path": drop_path},
+            rngs=dict(zip(("noise", "drop_path", "gate"), jax.random.split(key, 3), strict=True)),
             mutable=["batch_stats"],
         )
-        network = self._network(params)
-        taps = self.config.taps or network.taps
-        seen, wanted = network.outputs(jnp.clip(latents.x_hat, 0.0, 1.0)), network.outputs(x)
-        differences = [jnp.mean((seen[tap] - jax.lax.stop_gradient(wanted[tap])) ** 2) for tap in taps]
-        distortion, bpp = jnp.mean(jnp.stack(differences)), estimated_bits(latents) / np.prod(x.shape[:3])
-        metrics = {
-            "distortion": distortion,
-            "bpp": bpp,
-            "psnr": -10.0 * jnp.log10(jnp.mean((latents.x_hat - x) ** 2)),
-        }
-        value = self.config.distortion * distortion + self.config.rate * bpp
+        metrics = {"bpp": estimated_bits(latents) / np.prod(x.shape[:3])}
+        if isinstance(self.adapter, ChannelSelectionSpec):
+            metrics["distortion"] = self._of_features(network, x, latents.x_hat, self.adapter.tap)
+        else:
+            squared = (latents.x_hat - x) ** 2
+            metrics["psnr"] = -10.0 * jnp.log10(jnp.mean(squared))
+            if quality is None:
+                metrics["distortion"] = self._of_pictures(network, x, latents.x_hat)
+            else:
+                metrics["distortion"] = 255.0**2 * jnp.mean(error_weight(quality) * squared)
+        value = params["distortion_weight"] * metrics["distortion"] + self.config.rate * metrics["bpp"]
         statistics = {"adapter": {"batch_stats": changed["batch_stats"]["adapter"]}} if changed else {}
         return Loss(value, metrics, statistics)
 
-    def _variables(self, params: Params) -> dict[str, Any]:
-        return adapted(params["base"], params.get("adapter", {}))
+    @property
+    def _distortion_weight(self) -> float:
+        return self.config.distortion * (self.base.lmbda if self.config.by_lmbda else 1.0)
+
+    def _of_pictures(self, network: Recognizer, x: Array, x_hat: Array) -> Float[Array, ""]:
+        """Mean squared difference of what the network sees in both pictures."""
+        taps = self.config.taps or network.taps
+        return _mean_difference(network.outputs(jnp.clip(x_hat, 0.0, 1.0)), network.outputs(x), taps)
+
+    def _of_features(self, network: Recognizer, x: Array, features: Array, tap: str) -> Float[Array, ""]:
+        """The same of decoded features and what the network makes of them, of what it sees in the picture."""
+        seen = network.continued(tap, features)
+        taps = (tap, *(other for other in self.config.taps or network.taps if other in seen and other != tap))
+        return _mean_difference(seen, network.outputs(x), taps)
 
     def _network(self, params: Params) -> Recognizer:
         """The frozen network with the weights that the engine holds, so that no program has them as constants."""
@@ -191,6 +240,13 @@ class _Steered:
         return [folder / f"q{base.quality}"]
 
 
+def _mean_difference(
+    seen: Mapping[str, Array], wanted: Mapping[str, Array], taps: Sequence[str]
+) -> Float[Array, ""]:
+    differences = [jnp.mean((seen[tap] - jax.lax.stop_gradient(wanted[tap])) ** 2) for tap in taps]
+    return jnp.mean(jnp.stack(differences))
+
+
 def frozen_network(name: str, weights: str, size: int) -> Recognizer:
     """A recognition network with its published weights, or random ones.
 
@@ -202,6 +258,9 @@ def frozen_network(name: str, weights: str, size: int) -> Recognizer:
     if name not in RECOGNIZERS:
         raise IcmError(f"recogniser {name!r} is unknown; choose one of {', '.join(RECOGNIZERS)}")
     network = RECOGNIZERS[name].network
-    init = jax.jit(network.init)
-    params = init(jax.random.key(0, impl="rbg"), jnp.zeros((1, size, size, 3)))["params"]
+    arguments: tuple[Array, ...] = (jnp.zeros((1, size, size, 3)),)
+    init = network.init
+    if isinstance(network, RCNN):  # called, it runs no heads, and quality maps need them
+        init, arguments = partial(init, method="detect"), (*arguments, jnp.full((1, 2), float(size)))
+    params = jax.jit(init)(jax.random.key(0, impl="rbg"), *arguments)["params"]
     return with_params(name, network, params)

@@ -15,15 +15,16 @@ class ResNetFPN(nn.Module):
     """Input normalised; result: the ResNet's `stem`, `layer1` … and the pyramid's `p2` … `p6`.
 
     From the coarsest layer on, each is brought to `channels`, and the coarser sum, every pixel four times, is added.
-    What the pyramid gives are these sums behind a 3×3 convolution; p6 is every second pixel of p5.
+    What the pyramid gives are these sums behind a 3×3 convolution; p6 is every second pixel of p5. With `start`, x is
+    that tap of the ResNet, "stem" or "layer1".
     """
 
     spec: ResNetSpec
     channels: int = 256
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b h w 3"]) -> dict[str, Array]:
-        taps = ResNet(self.spec, name="body")(x)
+    def __call__(self, x: Float[Array, "b h w c"], start: str = "") -> dict[str, Array]:
+        taps = ResNet(self.spec, name="body")(x, start)
         total = None
         for layer, level in zip(reversed(LAYERS), reversed(PYRAMID[:-1]), strict=True):
             inner = Conv(self.channels, 1, use_bias=True, name=f"lateral_{level}")(taps[layer])

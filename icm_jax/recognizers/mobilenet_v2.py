@@ -45,17 +45,24 @@ class InvertedResidual(nn.Module):
 
 
 class MobileNetV2(nn.Module):
-    """Input normalised; result: `features.0` … `features.18` by torchvision's names, `pooled` and `logits`."""
+    """Input normalised; result: `features.0` … `features.18` by torchvision's names, `pooled` and `logits`.
+
+    With `start`, one of `starts`, x is the map of that tap, and what comes before is not run.
+    """
 
     classes: int = 1000
+    starts = tuple(f"features.{i}" for i in range(len(BLOCKS) + 2))
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b h w 3"]) -> dict[str, Array]:
-        x = nn.relu6(ConvNorm(STEM, 3, 2, name="stem")(x))
-        taps = {"features.0": x}
-        for i, (expansion, channels, stride) in enumerate(BLOCKS, 1):
+    def __call__(self, x: Float[Array, "b h w c"], start: str = "") -> dict[str, Array]:
+        if not start:
+            x = nn.relu6(ConvNorm(STEM, 3, 2, name="stem")(x))
+        first = self.starts.index(start or "features.0")
+        taps = {self.starts[first]: x}
+        for i, (expansion, channels, stride) in list(enumerate(BLOCKS, 1))[first:]:
             x = taps[f"features.{i}"] = InvertedResidual(expansion, channels, stride, name=f"block{i}")(x)
-        x = taps[f"features.{len(BLOCKS) + 1}"] = nn.relu6(ConvNorm(HEAD, 1, name="head")(x))
+        if first <= len(BLOCKS):
+            x = taps[self.starts[-1]] = nn.relu6(ConvNorm(HEAD, 1, name="head")(x))
         taps["pooled"] = x.mean((1, 2))
         taps["logits"] = Dense(self.classes, name="classifier")(taps["pooled"])
         return taps

@@ -8,6 +8,7 @@ from flax import linen as nn
 from jax import Array
 from jaxtyping import Float
 
+from icm_jax.errors import IcmError
 from icm_jax.recognizers.preprocessing import Preprocessing
 
 
@@ -36,6 +37,21 @@ class Recognizer:
         out: dict[str, Array] = self.network.apply(
             {"params": self.params}, self.preprocessing.normalise(images)
         )
+        return out
+
+    def continued(self, tap: str, maps: Float[Array, "b h w c"]) -> dict[str, Array]:
+        """What follows one of the network's taps, given maps of it in place of images, and the maps themselves.
+
+        Raises:
+            IcmError: the network can not go on from there.
+        """
+        starts: tuple[str, ...] = getattr(self.network, "starts", ())
+        if tap not in starts:
+            raise IcmError(
+                f"{self.name} can not go on from {tap!r}; "
+                + (f"choose one of {', '.join(starts)}" if starts else "take a ResNet, MobileNetV2 or R-CNN")
+            )
+        out: dict[str, Array] = self.network.apply({"params": self.params}, maps, start=tap)
         return out
 
     def features(self, images: Float[Array, "b h w 3"]) -> tuple[Array, ...]:

@@ -180,8 +180,8 @@ def load_recognizer(name: str, path: str | Path | None = None) -> Recognizer:
 
     Args:
         name: a key of `RECOGNIZERS`.
-        path: the published file (or the same arrays as `.safetensors`), a folder that `icm convert` wrote, or a
-            folder that holds either. By default the folder `$ICM_WEIGHTS`, or `~/.cache/icm-jax/weights`.
+        path: the published file (or the same arrays in a `.safetensors` of its name), a folder that `icm convert`
+            wrote, or a folder that holds either. By default the folder `$ICM_WEIGHTS`, or `~/.cache/icm-jax/weights`.
 
     Raises:
         IcmError: an unknown name; no such file, with what to place where; a file that is not of this network.
@@ -254,6 +254,8 @@ def find_weights(name: str, path: str | Path | None = None) -> Path:
     ):
         return folder / WEIGHTS
     file = path / entry.file if path.is_dir() or not path.suffix else path
+    if not file.is_file() and file.with_suffix(".safetensors").is_file():
+        return file.with_suffix(".safetensors")  # the same arrays, to be read without PyTorch
     if not file.is_file():
         raise IcmError(
             f"{name}: no weights at {file}; place {entry.file} of {entry.url} in {file.parent}, or give its path"

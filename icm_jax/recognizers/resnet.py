@@ -63,16 +63,22 @@ class Bottleneck(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Input normalised; result: `stem`, `layer1` … `layer4` and, with a classifier, `pooled` and `logits`."""
+    """Input normalised; result: `stem`, `layer1` … `layer4` and, with a classifier, `pooled` and `logits`.
+
+    With `start`, one of `starts`, x is the map of that tap, and what comes before is not run.
+    """
 
     spec: ResNetSpec = ResNetSpec()
+    starts = ("stem", *LAYERS)
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b h w 3"]) -> dict[str, Array]:
+    def __call__(self, x: Float[Array, "b h w c"], start: str = "") -> dict[str, Array]:
         spec = self.spec
-        x = max_pool(nn.relu(ConvNorm(spec.stem, 7, 2, eps=spec.eps, name="stem")(x)), 3, 2, pad=1)
-        taps = {"stem": x}
-        for layer, blocks, mid, out in zip(LAYERS, spec.blocks, spec.mid, spec.out, strict=True):
+        if not start:
+            x = max_pool(nn.relu(ConvNorm(spec.stem, 7, 2, eps=spec.eps, name="stem")(x)), 3, 2, pad=1)
+        taps = {start or "stem": x}
+        stages = list(zip(LAYERS, spec.blocks, spec.mid, spec.out, strict=True))
+        for layer, blocks, mid, out in stages[self.starts.index(start or "stem") :]:
             for i in range(blocks):
                 stride = 2 if i == 0 and layer != LAYERS[0] else 1
                 x = Bottleneck(spec, mid, out, stride, name=f"{layer}_{i}")(x)

@@ -16,9 +16,9 @@ from icm_jax.errors import IcmError
 from icm_jax.metrics import CocoDetections
 from icm_jax.metrics.coco import IouType
 from icm_jax.metrics.metric import Metric
-from icm_jax.recognizers.detection.inference import Instances, detect
+from icm_jax.recognizers.detection.inference import Instances, detect, detect_from, resize_detectron2
 from icm_jax.recognizers.recognizer import Recognizer
-from icm_jax.tasks.task import Counters, Labels, Picture, Task
+from icm_jax.tasks.task import Counters, Features, Labels, Picture, Published, Size, Task
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,16 @@ def detections(recognizer: Recognizer, pictures: Sequence[Picture]) -> list[Inst
     return [detect(recognizer, picture) for picture in pictures]
 
 
+def published_detections(recognizer: Recognizer, pictures: Sequence[Picture], photo: Size) -> list[Instances]:
+    """The same in pictures that were resized before they were coded, in pixels of the photo."""
+    return [detect(recognizer, picture, photo) for picture in pictures]
+
+
+def continued_detections(recognizer: Recognizer, features: Features, picture: Size, photo: Size) -> Instances:
+    """What a detector finds when it goes on from decoded features."""
+    return detect_from(recognizer, features.tap, features.map, picture, photo)
+
+
 def in_coco_format(found: Instances, with_masks: bool) -> list[dict[str, Any]]:
     """Detections as COCO's results have them: x, y, width, height, or masks as run lengths."""
     if with_masks and found.masks is None:
@@ -136,6 +146,8 @@ TASK = Task(
     empty=_empty,
     count=partial(_count, False),
     scores=partial(_scores, "bbox"),
+    continued=continued_detections,
+    published=Published(resize_detectron2, published_detections),
 )
 TASK_INSTANCES = dataclasses.replace(
     TASK,

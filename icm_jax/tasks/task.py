@@ -10,17 +10,40 @@ else is measured, on how many processes measure it, or on when.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from icm_jax.metrics.metric import Metric
+from icm_jax.recognizers.preprocessing import Resize
 from icm_jax.recognizers.recognizer import Recognizer
 
 Picture = UInt8[np.ndarray, "h w 3"]
 Counters = Mapping[str, Any]  # by name: frozen counters of icm_jax.metrics
 Answers = Callable[[Recognizer, Sequence[Picture]], list[Any]]
+
+
+class Features(NamedTuple):
+    """What a codec decoded in place of a picture: the map of one of the network's taps."""
+
+    tap: str
+    map: Float[np.ndarray, "h w c"]
+
+
+Size = tuple[int, int]  # (height, width)
+
+
+class Published(NamedTuple):
+    """How the papers test a task: photos are resized before they are coded, and networks take what is decoded.
+
+    Attributes:
+        prepare: photo -> what is coded.
+        answers: (network, pictures as decoded, size of the photo they were made of) -> answers in the photo's pixels.
+    """
+
+    prepare: Resize
+    answers: Callable[[Recognizer, Sequence[Picture], Size], list[Any]]
 
 
 class Labels(Protocol):
@@ -30,7 +53,7 @@ class Labels(Protocol):
         """Raises IcmError for the first image that has no label, before anything is measured."""
         ...
 
-    def of(self, image: Path, size: tuple[int, int]) -> Any:
+    def of(self, image: Path, size: Size) -> Any:
         """The label of an image of `size` = (height, width); raises IcmError when it does not fit."""
         ...
 
@@ -50,6 +73,9 @@ class Task:
         scores: numbers from counters, by name of metric. The labels are given for metrics that need all of them.
         as_label: an answer as the label of another answer, which then counts agreement; None where it can not be.
         agreement: name of the metric that agreement is reported by; "" for the first.
+        continued: (network, decoded features, size of their picture, size of the photo) -> the answer of the network
+            when it goes on from the features, in the photo's pixels; None where it can not.
+        published: how the papers test it, where that differs from coding the photo as it is.
         read_output: the answer in a prediction [h, w, c] of a codec that codes the task's features instead of a
             picture; None where no codec does.
     """
@@ -64,6 +90,8 @@ class Task:
     scores: Callable[[Counters, Labels | None], dict[str, float]]
     as_label: Callable[[Any], Any] | None = None
     agreement: str = ""
+    continued: Callable[[Recognizer, Features, Size, Size], Any] | None = None
+    published: Published | None = None
     read_output: Callable[[np.ndarray], Any] | None = None
 
     @property

@@ -1,14 +1,18 @@
 """The TransTIC paper's baselines on one TIC: feature transforms, channel selection, regions of interest."""
 
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
+from icm_jax import batch
 from icm_jax.adapters import store
 from icm_jax.adapters.channel_selection import ChannelGate, ChannelSelectionSpec
 from icm_jax.adapters.registry import adapted
-from icm_jax.adapters.roi import RoiSpec
+from icm_jax.adapters.roi import SPAN, RoiSpec, error_weight
 from icm_jax.adapters.sft import Sft, SftSpec
 from icm_jax.errors import IcmError
 from icm_jax.models.registry import build
@@ -85,8 +89,48 @@ def test_a_closed_channel_is_zero_in_the_latents():
     assert np.flatnonzero(closed).tolist() == [3]
 
 
+def test_errors_count_eighty_times_more_at_the_top_of_a_map():
+    low, middle, high = error_weight(jnp.array([0.0, 0.5, 1.0]))
+    assert middle == 1 and high / low == pytest.approx(np.exp(SPAN)) == pytest.approx(80, rel=1e-3)
+
+
 def test_widths_must_fit():
     with pytest.raises(IcmError, match="4 entries"):
         SftSpec(encoder_widths=(4, 4))
     with pytest.raises(IcmError, match="H/16 and at H/8"):
         ChannelSelectionSpec(widths=(1, 2, 3))
+
+
+def test_maps_come_from_files_or_from_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    variables = random_variables(RoiSpec(**WIDTHS), BOTTLENECK, scale=0.7)
+    made = store.make_adapter("roi", "toy", RoiSpec(**WIDTHS), variables, tiny_codec().stored)
+    codec, image, drawn = tiny_codec().with_adapter(made), picture(), picture(seed=1)[..., 0]
+    for folder in ("photos", "maps"):
+        (tmp_path / folder).mkdir()
+    Image.fromarray(image).save(tmp_path / "photos" / "a.png")
+    Image.fromarray(image).save(tmp_path / "photos" / "b.png")
+    Image.fromarray(drawn).save(tmp_path / "maps" / "a.png")
+    photos, rest = [str(tmp_path / "photos")], (False, "grid", False)
+    done, failures = batch.compress_files(codec, photos, tmp_path / "out", *rest, tmp_path / "maps")
+    assert done[0].output.read_bytes() == codec.compress(np.dstack([image, drawn]))
+    assert len(done) == 1 and len(failures) == 1 and "b.png: no readable quality map" in failures[0]
+    monkeypatch.setattr(batch, "load_recognizer", lambda name: f"network {name}")
+    monkeypatch.setattr(batch, "photo_map", lambda network, seen: seen[..., len(network) % 3])
+    done, failures = batch.compress_files(codec, photos, tmp_path / "made", *rest)
+    made_map = image[..., len("network toy") % 3]
+    assert done[1].output.read_bytes() == codec.compress(np.dstack([image, made_map])) and not failures
+    with pytest.raises(IcmError, match="no adapter that takes quality maps"):
+        batch.compress_files(tiny_codec(), photos, tmp_path / "no", *rest, tmp_path / "maps")
+
+
+def test_features_are_written_as_arrays(tmp_path: Path):
+    variables = random_variables(SELECTION, BOTTLENECK)
+    made = store.make_adapter("cls", "classification", SELECTION, variables, tiny_codec().stored)
+    store.save(made, tmp_path / "cls.safetensors")
+    tiny_codec().save(tmp_path / "base")
+    codec = tiny_codec().with_adapter(made)
+    (tmp_path / "a.icm").write_bytes(codec.compress(picture(50, 61)))
+    arguments = (str(tmp_path / "base"), [str(tmp_path / "a.icm")], None, False, tmp_path / "cls.safetensors")
+    (coded,), failures = batch.decompress_files(*arguments)
+    assert not failures and coded.output == tmp_path / "a.npy" and (coded.height, coded.width) == (50, 61)
+    np.testing.assert_array_equal(np.load(coded.output), codec.features((tmp_path / "a.icm").read_bytes()))

@@ -29,6 +29,24 @@ def test_batches_do_not_depend_on_where_a_run_starts(tmp_path) -> None:
     assert not np.array_equal(whole[0], images(crop_batches(folder, 32, 4, seed=4), 1)[0])
 
 
+def test_the_middle_of_a_photo_without_chance(tmp_path) -> None:
+    """A photo of columns of one grey: what is left of it starts at column 4 of 48 and holds 40, halved."""
+    columns = np.repeat(np.arange(48, dtype=np.uint8)[None, :, None], 40, 0).repeat(3, 2)
+    write_image(tmp_path / "a.png", columns)
+    first, second = images(crop_batches(tmp_path, 20, 2, seed=1, cut="centre"), 2)
+    np.testing.assert_array_equal(first, second)
+    assert first.shape == (2, 20, 20, 3) and abs(float(first[0, 0, 0, 0]) - 4.5) <= 0.5
+
+
+def test_mirrored_squares_keep_their_rows(tmp_path) -> None:
+    rows = np.repeat(np.arange(40, dtype=np.uint8)[:, None, None], 40, 1).repeat(3, 2)
+    write_image(tmp_path / "a.png", rows)
+    squares = np.concatenate(images(crop_batches(tmp_path, 32, 4, seed=1, cut="mirror"), 4))
+    assert (np.diff(squares[..., 0].astype(int), axis=1) == 1).all()
+    flipped = np.concatenate(images(crop_batches(tmp_path, 32, 4, seed=1), 4))
+    assert (np.diff(flipped[..., 0].astype(int), axis=1) == -1).any()
+
+
 @pytest.mark.parametrize("count", [2, 4])
 def test_shares_together_are_the_whole_batch(count, tmp_path) -> None:
     folder = photos(tmp_path)

@@ -1,25 +1,38 @@
 """The harness: real bytes, resuming, processes, and one line for every bad input."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from icm_jax.adapters import store as adapter_store
+from icm_jax.adapters.channel_selection import ChannelSelectionSpec
+from icm_jax.bitstream.container import read_header
 from icm_jax.data.image_io import read_image
 from icm_jax.errors import IcmError
 from icm_jax.evaluate import harness
+from icm_jax.evaluate.bd_table import bd_rows
 from icm_jax.evaluate.evaluation import evaluate_bench
 from icm_jax.evaluate.harness import Bench, Options, measure_images
 from icm_jax.evaluate.image_quality import ms_ssim_db, psnr
 from icm_jax.evaluate.judge import load_judge
+from icm_jax.evaluate.protocol import OWN, get_protocol
 from icm_jax.evaluate.result import read_results
 from icm_jax.evaluate.subjects import Subject, load_subjects
 from icm_jax.metrics import Normals
 from icm_jax.pretrained import dora_icm, store
 from icm_jax.pretrained.dora_icm import write_backbone
-from tests.evaluate.toy_bench import CLASSES, make_toy, toy_judge
+from icm_jax.recognizers.preprocessing import Preprocessing, ShortSideCrop
+from icm_jax.recognizers.recognizer import Recognizer
+from icm_jax.tasks.classification import TASK
+from icm_jax.tasks.task import Features
+from tests.adapters.random_values import random_variables
+from tests.evaluate.toy_bench import CLASSES, colour_logits, make_toy, toy_judge
+from tests.tiny import BOTTLENECK, tiny_codec
 from tests.tiny_dora import TINY, random_model
 
 
@@ -229,7 +242,7 @@ def test_predictions_are_judged_as_they_are_decoded(images, tmp_path) -> None:
     assert result.points[0].estimated_bpp > 0
     with pytest.raises(IcmError, match=r"codes features of a backbone; write .*BACKBONE.safetensors"):
         load_subjects([str(tmp_path / "codec")])
-    with pytest.raises(IcmError, match="decodes to predictions, not to pictures; name its --task"):
+    with pytest.raises(IcmError, match="decodes to no pictures; name its --task"):
         measure_images(lambda: Bench((subject,)), images[:1], tmp_path / "o", Options())
 
 
@@ -250,3 +263,101 @@ def test_a_process_that_dies_is_explained(images, table, tmp_path, monkeypatch) 
     monkeypatch.setattr(harness, "ProcessPoolExecutor", Broken)
     with pytest.raises(IcmError, match="run the same command again to go on, with fewer --jobs"):
         evaluate_bench(make_toy(("jpeg:20",), table), images, tmp_path / "out", Options(jobs=2))
+
+
+def test_the_network_goes_on_from_decoded_features(images, tmp_path) -> None:
+    selection = ChannelSelectionSpec(widths=(4, 4), features=CLASSES, tap="layer1")
+    variables = random_variables(selection, BOTTLENECK)
+    made = adapter_store.make_adapter("cls", "toy", selection, variables, tiny_codec().stored)
+    adapter_store.save(made, tmp_path / "cls.safetensors")
+    tiny_codec().save(tmp_path / "base")
+    subjects = tuple(load_subjects([f"{tmp_path / 'base'}+{tmp_path / 'cls.safetensors'}"]))
+    seen = []
+
+    def continued(features: Features, picture: tuple[int, int], photo: tuple[int, int]) -> np.ndarray:
+        seen.append((features.tap, features.map.shape, picture, photo))
+        return features.map.mean((0, 1))
+
+    judge = replace(toy_judge(None), continued=continued)
+    _, rows = measure_images(
+        lambda: Bench(subjects, judge), images[:1], tmp_path / "out", Options(pictures=1)
+    )
+    height, width = read_image(images[0]).shape[:2]
+    assert seen == [("layer1", (-(-height // 4), -(-width // 4), CLASSES), *[(height, width)] * 2)]
+    assert "top1_agreement" in rows[0].records[0]["scores"] and "psnr" not in rows[0].records[0]
+    assert [path.name for path in (tmp_path / "out" / "pictures").iterdir()] == ["0.png"]
+    with pytest.raises(IcmError, match=r"0\.png: classification is judged by pictures, .* to features"):
+        measure_images(lambda: Bench(subjects, toy_judge(None)), images[:1], tmp_path / "other", Options())
+    with pytest.raises(IcmError, match="decodes to no pictures; name its --task"):
+        measure_images(lambda: Bench(subjects), images[:1], tmp_path / "other", Options())
+
+
+def test_classifiers_want_features_of_their_own_scale() -> None:
+    network = Recognizer({}, "net", None, Preprocessing(ShortSideCrop(256, 224)), (), "logits")
+    with pytest.raises(IcmError, match="features of a picture of 300×200, net wants a short side of 256"):
+        TASK.continued(network, Features("layer1", np.zeros((50, 75, 4), np.float32)), (200, 300), (200, 300))
+
+
+class Halved(NamedTuple):
+    """Pictures of half the size, as a published protocol."""
+
+    name: str = "published"
+    alignment: str = "pad256"
+    published: bool = True
+
+    def prepare(self, photo: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(photo[::2, ::2])
+
+
+def test_a_published_protocol_counts_over_what_is_coded(images, small_photos, tmp_path) -> None:
+    """The codec and the rate see the resized picture, labels and answers the size of the photo."""
+    seen = []
+
+    def answers(pictures, photo):
+        seen.append(([picture.shape for picture in pictures], photo))
+        return colour_logits(pictures)
+
+    judge = replace(toy_judge(None), published=answers)
+    bench = Bench(tuple(load_subjects(["jpeg:30"])), judge, Halved())
+    (result,) = evaluate_bench(lambda: bench, images[:1], tmp_path / "out")
+    height, width = small_photos[0].shape[:2]
+    half = (-(-height // 2), -(-width // 2), 3)
+    assert seen == [([half, half], (height, width))]
+    record = json.loads((tmp_path / "out" / "records.jsonl").read_text().splitlines()[1])
+    assert (record["height"], record["width"]) == half[:2] and record["judge"].endswith(" published")
+    assert record["bpp"] == 8 * record["bytes"] / (half[0] * half[1])
+    assert result.dataset["protocol"] == "published"
+    own = evaluate_bench(
+        lambda: bench._replace(protocol=OWN, judge=toy_judge(None)), images[:1], tmp_path / "own"
+    )
+    with pytest.raises(IcmError, match=r"differ in protocol \(own and published\)"):
+        bd_rows(own[0], [result], (), ("pchip",), 0.0)
+
+
+def test_protocols_by_name() -> None:
+    protocol = get_protocol("published", "detection")
+    assert protocol.prepare(np.zeros((400, 500, 3), np.uint8)).shape == (800, 1000, 3)
+    assert (
+        protocol.alignment == "resize256" and get_protocol("published-pad", "instances").alignment == "pad256"
+    )
+    assert get_protocol("published", "classification").prepare(np.zeros((300, 600, 3), np.uint8)).shape == (
+        256,
+        256,
+        3,
+    )
+    assert get_protocol("own", "") is OWN
+    for name, task, message in (
+        ("paper", "detection", "choose one of own, published, published-pad"),
+        ("published", "semseg", "for classification, detection and instances, the task is semseg"),
+        ("published", "", "the task is none"),
+    ):
+        with pytest.raises(IcmError, match=message):
+            get_protocol(name, task)
+
+
+def test_learned_codecs_align_as_the_protocol_says(tmp_path, small_photos) -> None:
+    tiny_codec().save(tmp_path / "base")
+    (subject,) = load_subjects([str(tmp_path / "base")], alignment="pad256")
+    header = read_header(subject.codec.compress(small_photos[0][:60, :60]))
+    assert (header.padded_height, header.padded_width) == (256, 256)
+    assert subject.codec.hash == tiny_codec().hash

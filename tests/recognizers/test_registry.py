@@ -84,6 +84,8 @@ def test_one_line_says_which_file_goes_where(tmp_path: Path, monkeypatch: pytest
     message = str(caught.value)
     assert "\n" not in message
     assert f"place model_final_f10217.pkl of {RECOGNIZERS['mask-rcnn'].url} in {tmp_path}" in message
+    (tmp_path / "model_final_f10217.safetensors").touch()
+    assert find_weights("mask-rcnn") == tmp_path / "model_final_f10217.safetensors"
     with pytest.raises(IcmError, match="'resnet' is unknown; choose one of resnet50, "):
         load_recognizer("resnet")
 

@@ -1,5 +1,6 @@
 """From a detector and a photo to boxes and masks in the photo's own pixels."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -8,9 +9,10 @@ import numpy as np
 from jax import Array
 from jaxtyping import Bool, Float, Int, UInt8
 
+from icm_jax.errors import IcmError
 from icm_jax.layers.resize import bilinear
 from icm_jax.recognizers.detection.masks import paste_mask, paste_mask_rounded
-from icm_jax.recognizers.detection.rcnn import RCNN
+from icm_jax.recognizers.detection.rcnn import RCNN, START_STRIDE
 from icm_jax.recognizers.detection.spec import DetectorSpec
 from icm_jax.recognizers.layers import map_size
 from icm_jax.recognizers.preprocessing import Preprocessing, resize_pil
@@ -58,12 +60,44 @@ PREPROCESSING_DETECTRON2 = Preprocessing(
 PREPROCESSING_TORCHVISION = Preprocessing(resize_torchvision, multiple=STRIDE)
 
 
-def detect(detector: Recognizer, photo: UInt8[np.ndarray, "h w 3"]) -> Instances:
-    """Finds objects in a photo of any size. A program is compiled for every padded size."""
-    x = detector.preprocessing.read(photo)
-    found = {name: np.asarray(value[0]) for name, value in _detect(detector, x).items()}
+def detect(
+    detector: Recognizer, photo: UInt8[np.ndarray, "h w 3"], size: tuple[int, int] | None = None
+) -> Instances:
+    """Finds objects in a photo of any size. A program is compiled for every padded size.
+
+    Args:
+        size: (height, width) of the photo in whose pixels the answer is; by default the given one's. A photo that
+            comes with a size was resized already, and is taken as it is.
+    """
+    resized = detector.preprocessing.resize(photo) if size is None else photo
+    x = jnp.asarray(resized[None], jnp.float32) / 255
     network: RCNN = detector.network
-    return in_photo(found, map_size(x), (photo.shape[0], photo.shape[1]), network.spec)
+    found = {name: np.asarray(value[0]) for name, value in _detect(detector, x).items()}
+    return in_photo(found, map_size(x), size or (photo.shape[0], photo.shape[1]), network.spec)
+
+
+def detect_from(
+    detector: Recognizer,
+    tap: str,
+    features: Float[np.ndarray, "h w c"],
+    picture: tuple[int, int],
+    photo: tuple[int, int],
+) -> Instances:
+    """The same from the map of a tap that covers a resized picture, in pixels of the photo it was made of.
+
+    Raises:
+        IcmError: the picture was not resized as the detector wants it.
+    """
+    if _scale(*picture) != 1:
+        raise IcmError(
+            f"features of a picture of {picture[1]}×{picture[0]}, {detector.name} wants a short side of {SHORT} or "
+            f"a long one of {LONG}; take --protocol published"
+        )
+    below, right = (-side % (STRIDE // START_STRIDE) for side in features.shape[:2])
+    maps = jnp.pad(jnp.asarray(features), ((0, below), (0, right), (0, 0)))[None]
+    network: RCNN = detector.network
+    found = {name: np.asarray(value[0]) for name, value in _detect_from(detector, tap, maps, picture).items()}
+    return in_photo(found, picture, photo, network.spec)
 
 
 def in_photo(
@@ -100,6 +134,18 @@ def _detect(detector: Recognizer, x: Float[Array, "1 h w 3"]) -> dict[str, Array
     found = network.apply(
         {"params": detector.params}, detector.preprocessing.normalise(x), sizes, method="detect"
     )
+    return _shown(found)
+
+
+@partial(jax.jit, static_argnums=(1, 3))
+def _detect_from(
+    detector: Recognizer, tap: str, maps: Float[Array, "1 h w c"], size: tuple[int, int]
+) -> dict[str, Array]:
+    sizes = jnp.array([size], jnp.float32)
+    return _shown(detector.network.apply({"params": detector.params}, maps, sizes, tap, method="detect"))
+
+
+def _shown(found: dict[str, Array]) -> dict[str, Array]:
     return {name: found[name] for name in ("boxes", "scores", "columns", "masks") if name in found}
 
 

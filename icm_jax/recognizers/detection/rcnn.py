@@ -9,22 +9,29 @@ from icm_jax.recognizers.detection.spec import DetectorSpec
 from icm_jax.recognizers.fpn import ResNetFPN
 from icm_jax.recognizers.layers import map_size
 
+START_STRIDE = 4  # of the maps that the network can go on from
+
 
 class RCNN(nn.Module):
     """A detector. Called, it gives the backbone's taps, which losses compare; `detect` goes on to the boxes."""
 
     spec: DetectorSpec = DetectorSpec()
+    starts = ("stem", "layer1")  # p2 is made of layer1
 
     def setup(self) -> None:
         self.backbone = ResNetFPN(self.spec.body, self.spec.channels)
         self.heads = Heads(self.spec)
 
-    def __call__(self, x: Float[Array, "b h w 3"]) -> dict[str, Array]:
-        """The ResNet's layers and p2 … p6 of a normalised and padded image."""
-        taps: dict[str, Array] = self.backbone(x)
+    def __call__(self, x: Float[Array, "b h w c"], start: str = "") -> dict[str, Array]:
+        """The ResNet's layers and p2 … p6 of a normalised and padded image, or what follows one of `starts`."""
+        taps: dict[str, Array] = self.backbone(x, start)
         return taps
 
-    def detect(self, x: Float[Array, "b h w 3"], sizes: Float[Array, "b 2"]) -> dict[str, Array]:
-        """Detections in normalised images of `sizes` before padding; see `Heads`."""
-        found: dict[str, Array] = self.heads(self.backbone(x), map_size(x), sizes)
+    def detect(
+        self, x: Float[Array, "b h w c"], sizes: Float[Array, "b 2"], start: str = ""
+    ) -> dict[str, Array]:
+        """Detections in normalised images of `sizes` before padding, or behind a map of `start`; see `Heads`."""
+        height, width = map_size(x)
+        padded = (START_STRIDE * height, START_STRIDE * width) if start else (height, width)
+        found: dict[str, Array] = self.heads(self.backbone(x, start), padded, sizes)
         return found
