@@ -3,6 +3,7 @@
 import ml_collections
 
 from icm_jax.data.samples import SAMPLE_FOLDER
+from icm_jax.errors import IcmError
 from icm_jax.train.registry import default_config
 
 METHODS = {
@@ -16,7 +17,13 @@ METHODS = {
 
 
 def steered(task: str, variant: str) -> ml_collections.ConfigDict:
-    """A config of a task before its own values: crops of 256, Adam at 1e-4 without clipping, a method as adapter."""
+    """A config of a task before its own values: crops of 256, Adam at 1e-4 without clipping, a method as adapter.
+
+    Raises:
+        IcmError: no such method.
+    """
+    if variant != "smoke" and variant not in METHODS:
+        raise IcmError(f"variant {variant!r} is unknown; choose one of {', '.join(METHODS)}, smoke")
     config = default_config("transfer")
     method = "sfma" if variant == "smoke" else variant
     config.name = f"{task}-{method}"
@@ -31,9 +38,8 @@ def steered(task: str, variant: str) -> ml_collections.ConfigDict:
 def shortened(config: ml_collections.ConfigDict, variant: str) -> ml_collections.ConfigDict:
     """The config with its method's own loss; for "smoke" two steps against a small network of random weights."""
     if variant == "roi":
-        config.transfer.update(
-            distortion=1.0, rate=1.0, by_lmbda=True
-        )  # lmbda counts at the middle of the map
+        # lmbda of the base counts at the middle of the map.
+        config.transfer.update(distortion=1.0, rate=1.0, by_lmbda=True)
     if variant == "smoke":
         config.transfer.update(recognizer="mobilenet-v2", weights="random")
         config.data.update(folder=str(SAMPLE_FOLDER), crop=64, batch_size=8, threads=1)

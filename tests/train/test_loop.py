@@ -80,7 +80,12 @@ def test_config_opens_with_its_launch_line_and_says_what_to_expect(path) -> None
     assert "Expected" in text or "Printed" in text
 
 
-@pytest.mark.parametrize("path", ["base_tic.py", "tic_lite.py", "mtlora/scenes.py", "dora_icm/nyud.py"])
+TRANSTIC = ["transtic/classification.py", "transtic/small.py"]
+
+
+@pytest.mark.parametrize(
+    "path", ["base_tic.py", "tic_lite.py", "mtlora/scenes.py", "dora_icm/nyud.py", *TRANSTIC]
+)
 def test_unknown_variants_are_refused(path) -> None:
     with pytest.raises(IcmError, match="smoek"):
         config_module(Path("configs", path)).get_config("smoek")
