@@ -24,7 +24,7 @@ WORKDIR = flags.DEFINE_string("workdir", None, "Folder for checkpoints, logs, ex
 def main(argv: list[str]) -> None:
     """Entry point behind absl's flags."""
     from icm_jax.host_memory import keep_freed_memory  # after the flags: `--help` needs no JAX
-    from icm_jax.train.distributed import join
+    from icm_jax.train.distributed import join, lost_peer
     from icm_jax.train.loop import train
     from icm_jax.train.preemption import Preempted
 
@@ -40,6 +40,10 @@ def main(argv: list[str]) -> None:
         sys.exit(stop.exit_code)
     except IcmError as error:
         sys.exit(f"icm: {error}")
+    except RuntimeError as error:  # of JAX
+        if (message := lost_peer(error)) is None:
+            raise
+        sys.exit(f"icm: {message}")
     except OSError as error:  # where nothing more is known than that a file could not be written
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise

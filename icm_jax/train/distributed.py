@@ -19,6 +19,7 @@ HEARTBEAT_VARIABLE = (
 )
 HEARTBEAT_SECONDS = 30
 JOIN_SECONDS = 300
+LOST_SIGNS = ("Gloo", "NCCL", "Connection closed", "Connection reset", "Socket closed", "heartbeat")
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,20 @@ def join() -> None:
             f"process {job.index} of {job.count} could not join the job at {job.coordinator} within "
             f"{JOIN_SECONDS} s ({str(error).splitlines()[0]}); are all processes running, and is the port free?"
         ) from None
+
+
+def lost_peer(error: RuntimeError) -> str | None:
+    """One line for what JAX raises in the middle of a step when another process went away; None for other errors.
+
+    Where the network says so at once (gloo); elsewhere the heartbeat ends the process.
+    """
+    text = str(error)
+    if jax.process_count() == 1 or not any(sign in text for sign in LOST_SIGNS):
+        return None
+    return (
+        f"process {jax.process_index()} of {jax.process_count()}: another process died or can not be reached "
+        f"({text.splitlines()[0][:200]}); its own output says why. Run the same command again to continue"
+    )
 
 
 def is_main() -> bool:
