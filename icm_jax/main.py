@@ -40,17 +40,20 @@ def main(argv: list[str]) -> None:
         sys.exit(stop.exit_code)
     except IcmError as error:
         sys.exit(f"icm: {error}")
-    except RuntimeError as error:  # of JAX
-        if (message := lost_peer(error)) is None:
+    except (OSError, RuntimeError) as error:  # of JAX, of Orbax, of a file written in passing
+        if (message := lost_peer(error) or _full_disk(error)) is None:
             raise
         sys.exit(f"icm: {message}")
-    except OSError as error:  # where nothing more is known than that a file could not be written
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        sys.exit(
-            f"icm: {WORKDIR.value}: {error.strerror}; the newest checkpoint is kept. Free space there and run the same "
-            "command again"
-        )
+
+
+def _full_disk(error: Exception) -> str | None:
+    """One line for a file that found no space; None for other errors. Checkpoints say more themselves."""
+    if getattr(error, "errno", None) not in (errno.ENOSPC, errno.EDQUOT):
+        return None
+    return (
+        f"{WORKDIR.value} is full ({error}); the newest checkpoint is kept. Free space there and run the same command "
+        "again"
+    )
 
 
 def run() -> None:

@@ -255,6 +255,8 @@ def _target(item: Any) -> Any:
 
 def _is_disk(error: Exception) -> bool:
     """Whether this is how Orbax, TensorStore or Python say that a disk is full or broken."""
+    if isinstance(error, TimeoutError):  # an OSError too, but of a barrier: another process went away
+        return False
     return isinstance(error, OSError) or any(sign in str(error) for sign in DISK_SIGNS)
 
 

@@ -19,7 +19,15 @@ HEARTBEAT_VARIABLE = (
 )
 HEARTBEAT_SECONDS = 30
 JOIN_SECONDS = 300
-LOST_SIGNS = ("Gloo", "NCCL", "Connection closed", "Connection reset", "Socket closed", "heartbeat")
+LOST_SIGNS = (
+    "Gloo",
+    "NCCL",
+    "Connection closed",
+    "Connection reset",
+    "Socket closed",
+    "heartbeat",
+    "barrier",
+)
 
 
 @dataclass(frozen=True)
@@ -95,12 +103,13 @@ def join() -> None:
         ) from None
 
 
-def lost_peer(error: RuntimeError) -> str | None:
-    """One line for what JAX raises in the middle of a step when another process went away; None for other errors.
+def lost_peer(error: Exception) -> str | None:
+    """One line for what a step or a checkpoint raises when another process went away; None for other errors.
 
-    Where the network says so at once (gloo); elsewhere the heartbeat ends the process.
+    Where the network says so at once (gloo) or a barrier breaks; elsewhere JAX itself ends the process, and says that
+    another task died.
     """
-    text = str(error)
+    text = f"{error}\n{error.__cause__ or ''}"
     if jax.process_count() == 1 or not any(sign in text for sign in LOST_SIGNS):
         return None
     return (
