@@ -31,6 +31,7 @@ from icm_jax.evaluate.measure import Coded, code, estimated_bpp, warm_up
 from icm_jax.evaluate.protocol import OWN, Protocol
 from icm_jax.evaluate.records import (
     RECORDS,
+    UNCOMPRESSED,
     Key,
     Record,
     key_of,
@@ -41,8 +42,6 @@ from icm_jax.evaluate.records import (
 )
 from icm_jax.evaluate.subjects import FeatureCodec, PredictionCodec, Subject, file_extension
 from icm_jax.tasks.task import Features
-
-UNCOMPRESSED = "uncompressed"  # codec of the records of originals
 
 
 class Bench(NamedTuple):

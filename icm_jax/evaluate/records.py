@@ -20,6 +20,7 @@ Key = tuple[Any, ...]
 CountersByTruth = dict[str, Mapping[str, Any]]  # "label" and "own"; each counters by name
 
 RECORDS = "records.jsonl"
+UNCOMPRESSED = "uncompressed"  # codec of the records of originals
 
 KEY = ("codec", "quality", "hash", "image_sha256", "label_sha256", "judge")
 

@@ -20,6 +20,7 @@ from icm_jax.evaluate.layout import fill
 from icm_jax.evaluate.paper_tables import get_layout
 from icm_jax.evaluate.per_image import Shown, picture_rows, plot_scatter
 from icm_jax.evaluate.plots import plot_curves
+from icm_jax.evaluate.records import UNCOMPRESSED
 from icm_jax.evaluate.result import Result
 from icm_jax.evaluate.table_files import TextTable, joined
 
@@ -102,7 +103,7 @@ def _section(results: list[Result], out: Path, name: str, anchor: Result) -> Sec
 
 
 def points_table(results: Sequence[Result]) -> TextTable:
-    """All points of all curves, in rates of whole files."""
+    """All points of all curves, in rates of whole files, and what the network makes of the originals."""
     metrics = all_metrics(results)
     rows = [
         [
@@ -115,6 +116,9 @@ def points_table(results: Sequence[Result]) -> TextTable:
         for result in results
         for point in result.points
     ]
+    if results[0].uncompressed:
+        known = (format_score(metric, results[0].uncompressed) for metric in metrics)
+        rows.append([UNCOMPRESSED, "", "", "", *known])
     head = ["curve", "quality", "bpp", "estimated bpp", *(metric.title for metric in metrics)]
     return joined(head, rows, f"Points over {results[0].dataset['count']} images.")
 
