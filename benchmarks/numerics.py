@@ -148,6 +148,24 @@ def padding() -> Row:
     )
 
 
+def tensorfloat() -> Row:
+    """Products of 256 terms, as this project asks for them in comparisons, and with operands of 10 bits."""
+    a, b = image(64, 256) / 16, image(256, 64)
+    theirs = torch.from_numpy(a) @ torch.from_numpy(b)
+    ours = jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
+    return Row(
+        apart(ours, theirs),
+        apart(jnp.matmul(tf32(a), tf32(b), precision=jax.lax.Precision.HIGHEST), theirs),
+        "TF32, XLA's default on recent NVIDIA GPUs; here its rounding of operands on any device",
+    )
+
+
+def tf32(x: np.ndarray) -> np.ndarray:
+    """float32 rounded to the nearest number with 10 bits behind the leading one, halves to even."""
+    bits = x.view(np.uint32)
+    return ((bits + 0xFFF + (bits >> 13 & 1)) & np.uint32(0xFFFFE000)).view(np.float32)
+
+
 def complementary_error() -> Row:
     """Relative error of erfc in float32, in the range of a likelihood; `other` is PyTorch's."""
     t = np.random.default_rng(0).uniform(-3, 4, 1 << 16).astype(np.float32)
@@ -175,6 +193,7 @@ ROWS: dict[str, Callable[[], Row]] = {
     "layer-norm-eps": layer_norm_eps,
     "rounding": rounding,
     "padding": padding,
+    "tf32": tensorfloat,
     "erfc": complementary_error,
     "sums": sums,
 }

@@ -117,8 +117,15 @@ def load_checkpoint(path: Path) -> dict[str, np.ndarray]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
-        reason = f"{error}".partition("\n")[0]
-        raise ConversionError(f"{path} can not be read as a PyTorch checkpoint: {reason}") from None
+        if refused := re.search(r"GLOBAL ([\w.]+) was not an allowed global", str(error)):
+            raise ConversionError(
+                f"{path} is refused: it holds {refused[1]}, which is no tensor; whoever trusts it saves its tensors "
+                "alone: torch.save(torch.load(FILE, weights_only=False)['model'], 'tensors.pth')"
+            ) from None
+        reason = re.split(r"[.\n] ?", str(error), maxsplit=1)[0]
+        raise ConversionError(
+            f"{path} can not be read as a PyTorch checkpoint: {reason}; fetch it again"
+        ) from None
     tensors = content if isinstance(content, dict) else {}
     tensors = next((tensors[entry] for entry in STATE_DICT_ENTRIES if entry in tensors), tensors)
     if not tensors or not all(isinstance(tensor, torch.Tensor) for tensor in tensors.values()):

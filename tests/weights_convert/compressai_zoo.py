@@ -1,15 +1,12 @@
 """CompressAI's own codecs, tiny, with random weights that spread latents and scales over many symbols and tables."""
 
 import importlib.util
-import warnings
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 N, M = 8, 12
-_declared: list[Any] = []  # torch forgets operators whose library object is gone
 
 
 def registered() -> dict[str, Any]:
@@ -17,11 +14,9 @@ def registered() -> dict[str, Any]:
     pytest.importorskip("torch")
     if importlib.util.find_spec("compressai") is None:
         pytest.skip("compressai is not installed")
-    _declare_operators()
-    with warnings.catch_warnings(action="ignore"):  # its own imports use what torch has deprecated
-        from compressai.registry import MODELS
+    from weights_convert.live.torch_libraries import compressai_codecs
 
-    return MODELS
+    return compressai_codecs()
 
 
 def tiny(name: str, seed: int = 0) -> Any:
@@ -86,19 +81,3 @@ def to_torch(pixels: np.ndarray) -> Any:
 def state_dict(network: Any) -> dict[str, np.ndarray]:
     """Arrays by name."""
     return {key: value.detach().numpy().copy() for key, value in network.state_dict().items()}
-
-
-def _declare_operators() -> None:
-    """torchvision, which CompressAI imports, needs operators that its CUDA wheels lack beside a CPU build of torch."""
-    import torch
-
-    package = importlib.util.find_spec("torchvision")
-    if _declared or package is None or package.origin is None:
-        return
-    try:
-        torch.ops.load_library(str(Path(package.origin).with_name("_C.so")))
-    except OSError:
-        library = torch.library.Library("torchvision", "DEF")
-        library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        _declared.append(library)

@@ -130,5 +130,10 @@ def test_checkpoint_file(tmp_path: Path, state_dict: dict[str, np.ndarray]):
     with pytest.raises(ConversionError, match="no state dict of tensors"):
         load_checkpoint(tmp_path / "empty.pth.tar")
     (tmp_path / "broken.pth.tar").write_bytes(b"not a checkpoint")
-    with pytest.raises(ConversionError, match="can not be read"):
+    with pytest.raises(ConversionError, match=r"can not be read .*; fetch it again"):
         load_checkpoint(tmp_path / "broken.pth.tar")
+    data = (tmp_path / "base_codec_1.pth.tar").read_bytes()
+    (tmp_path / "cut.pth.tar").write_bytes(data[: len(data) // 2])
+    with pytest.raises(ConversionError, match=r"can not be read .*; fetch it again") as caught:
+        load_checkpoint(tmp_path / "cut.pth.tar")
+    assert "\n" not in str(caught.value)

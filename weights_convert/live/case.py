@@ -12,6 +12,8 @@ import numpy as np
 from flax import traverse_util
 from jax import Array
 
+from weights_convert.live.comparison import FLOAT32, STAGE_LIMITS, Departure
+from weights_convert.live.difference import difference
 from weights_convert.network_map import NetworkMap
 
 Stages = dict[str, Array]
@@ -26,7 +28,8 @@ class Case(NamedTuple):
         map: its state dict -> our network and parameters.
         forward: (network, params, inputs) -> stages.
         inputs: arrays [b, h, w, c] or [b, …] from a generator.
-        float64_limit: relative difference of stages that float64 may leave; more where a part of ours is float32.
+        float32_limit: relative difference that stages may have in float32.
+        departures: (network, params, inputs) -> where our defaults are others than the publisher's.
     """
 
     title: str
@@ -34,7 +37,13 @@ class Case(NamedTuple):
     map: NetworkMap[Any]
     forward: Callable[[Any, Any, Mapping[str, Array]], Stages]
     inputs: Callable[[np.random.Generator], dict[str, np.ndarray]]
-    float64_limit: float = 1e-10
+    float32_limit: float = STAGE_LIMITS[FLOAT32]
+    departures: Callable[[Any, Any, Mapping[str, Array]], list[Departure]] = lambda *_: []
+
+
+def departure(what: str, ours: Array | np.ndarray, published: Array | np.ndarray) -> Departure:
+    """A default and how far what it gives is from what the publisher's choice gives."""
+    return Departure(what, difference(what, np.asarray(ours), np.asarray(published)).relative)
 
 
 def captured(network: Any, params: Any, depth: int, *args: Any, **options: Any) -> tuple[Any, Stages]:

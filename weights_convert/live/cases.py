@@ -1,6 +1,7 @@
 """What the ledger can compare: a literal table; see `live.case`."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -13,18 +14,25 @@ from icm_jax.adapters import low_rank
 from icm_jax.adapters.low_rank import LowRankSpec
 from icm_jax.layers.dense import Dense
 from icm_jax.layers.swin import SwinStack
-from icm_jax.models.tic import TIC, TICSpec
+from icm_jax.models.registry import build
+from icm_jax.models.tic import TICSpec
+from icm_jax.models.tic_original import TICOriginalSpec
 from icm_jax.recognizers.resnet import ResNetSpec
 from weights_convert import torchvision
 from weights_convert.keymap import DENSE, Rule
-from weights_convert.live.backbone_cases import EVA02_CASE, VGG_CASE
-from weights_convert.live.case import Case, Stages, captured, normal, scored
+from weights_convert.live.backbone_cases import EVA02_CASE, EVA02_FUSED_CASE, VGG_CASE
+from weights_convert.live.case import Case, Stages, captured, departure, normal, scored
 from weights_convert.live.codec_cases import EVC_CASE, SFMA_CASE
+from weights_convert.live.comparison import Departure
+from weights_convert.live.detection_cases import DETECTION_CASES
 from weights_convert.live.prompt_cases import TRANSTIC_CASE
 from weights_convert.live.swin_cases import MTLORA_CASE, SWIN_T_CASE
+from weights_convert.live.zoo_cases import ZOO_CASES
 from weights_convert.network_map import NetworkMap
+from weights_convert.tic_original import TIC_ORIGINAL
 from weights_convert.transtic import RULES as TIC_RULES
 from weights_convert.transtic import TIC_MAP
+from weights_convert.u2net import U2NETP
 
 LMBDA = 0.01
 SMALL_TIC = TICSpec(
@@ -41,22 +49,35 @@ SWIN = (48, 4, 6, 8)  # width, depth, heads, window
 LINEAR = (64, 96, 8, 2.0)  # in, out, rank, scale
 
 
-def _tic_inputs(rng: np.random.Generator) -> dict[str, np.ndarray]:
+SMALL_TIC_ORIGINAL = TICOriginalSpec(
+    N=16,
+    M=24,
+    depths=(2, 1, 1),
+    hyper_depths=(1, 2),
+    heads=(4, 4, 4),
+    hyper_heads=(4, 4),
+    context_heads=4,
+    window=4,
+    hyper_window=2,
+)
+
+
+def _tic_inputs(rng: np.random.Generator, spec: TICSpec | TICOriginalSpec) -> dict[str, np.ndarray]:
     return {
         "x": rng.uniform(size=(1, 128, 128, 3)),
-        "noise_z": rng.uniform(-0.5, 0.5, (1, 2, 2, SMALL_TIC.N)),
-        "noise_y": rng.uniform(-0.5, 0.5, (1, 8, 8, SMALL_TIC.M)),
+        "noise_z": rng.uniform(-0.5, 0.5, (1, 2, 2, spec.N)),
+        "noise_y": rng.uniform(-0.5, 0.5, (1, 8, 8, spec.M)),
     }
 
 
-def _tic(spec: TICSpec, params: Any, inputs: Mapping[str, Array]) -> Stages:
+def _tic(spec: TICSpec | TICOriginalSpec, params: Any, inputs: Mapping[str, Array]) -> Stages:
     x = inputs["x"]
     noise = iter([inputs["noise_z"], inputs["noise_y"]])  # z is quantised first, then y
 
     def quantise(value: Array, centre: Array) -> Array:
         return value + next(noise)
 
-    latents, outputs = captured(TIC(spec), params, 2, x, quantise, method="forward")
+    latents, outputs = captured(build(spec), params, 2, x, quantise, method="forward")
 
     def modules(transform: str) -> Stages:
         mine = {int(path[-1]): out for path, out in outputs.items() if path.startswith(transform)}
@@ -75,9 +96,25 @@ def _tic_reference() -> Any:
     return Reference(SMALL_TIC)
 
 
+def _tic_original_reference() -> Any:
+    from weights_convert.live.torch_tic_original import TICOriginal as Reference
+
+    return Reference(SMALL_TIC_ORIGINAL)
+
+
 def _swin(network: SwinStack, params: Any, inputs: Mapping[str, Array]) -> Stages:
     out, layers = captured(network, params["g_a"]["stb1"], 1, inputs["x"])
     return {**layers, "stack": out, "loss": jnp.mean((out - inputs["target"]) ** 2)}
+
+
+def _shift_mask(network: SwinStack, params: Any, inputs: Mapping[str, Array]) -> list[Departure]:
+    what = (
+        "windows that the shift joined do not see each other; in AdaptICMH's code they do, and bases converted from it "
+        "keep that (output of the stack)"
+    )
+    masks = (True, False)
+    ours, published = (_swin(network.clone(shift_mask=on), params, inputs)["stack"] for on in masks)
+    return [departure(what, ours, published)]
 
 
 def _swin_reference() -> Any:
@@ -105,6 +142,17 @@ def _resnet(network: Any, params: Any, inputs: Mapping[str, Array]) -> Stages:
 def _mobilenet(network: Any, params: Any, inputs: Mapping[str, Array]) -> Stages:
     taps = network.apply({"params": params}, inputs["x"])
     return scored({k: v for k, v in taps.items() if k.startswith("features")}, taps["logits"], inputs)
+
+
+def _u2netp(network: Any, params: Any, inputs: Mapping[str, Array]) -> Stages:
+    taps = network.apply({"params": params}, inputs["x"])
+    return {**taps, "loss": jnp.mean((taps["saliency"] - inputs["target"]) ** 2)}
+
+
+def _u2netp_reference() -> Any:
+    from weights_convert.live.torch_u2netp import U2NetP as Reference
+
+    return Reference()
 
 
 def _resnet_reference() -> Any:
@@ -165,7 +213,14 @@ CASES: dict[str, Case] = {
         _tic_reference,
         TIC_MAP,
         _tic,
-        _tic_inputs,
+        partial(_tic_inputs, spec=SMALL_TIC),
+    ),
+    "tic-original": Case(
+        "the original TIC with its context model, N 16, M 24; image 128×128, noise for rounding",
+        _tic_original_reference,
+        TIC_ORIGINAL,
+        _tic,
+        partial(_tic_inputs, spec=SMALL_TIC_ORIGINAL),
     ),
     "swin": Case(
         "one stack of four Swin layers, 48 channels, 6 heads, windows of 8, map 24×16",
@@ -173,6 +228,7 @@ CASES: dict[str, Case] = {
         NetworkMap(_swin_network, lambda network: TIC_RULES, _swin_shapes),
         _swin,
         normal(x=(1, 24, 16, SWIN[0]), target=(1, 24, 16, SWIN[0])),
+        departures=_shift_mask,
     ),
     "resnet50": Case(
         "ResNet-50 of torchvision, image 64×64",
@@ -188,19 +244,28 @@ CASES: dict[str, Case] = {
         _mobilenet,
         normal(x=(1, 64, 64, 3), target=(1, 1000)),
     ),
+    **ZOO_CASES,
+    "u2netp": Case(
+        "U²-Netp, norms folded into its convolutions; image 35×51",
+        _u2netp_reference,
+        U2NETP,
+        _u2netp,
+        normal(x=(1, 35, 51, 3), target=(1, 35, 51, 1)),
+    ),
     "swin-t": SWIN_T_CASE,
     "mtlora": MTLORA_CASE,
     "vgg19": VGG_CASE,
+    **DETECTION_CASES,
     "eva02": EVA02_CASE,
+    "eva02-fused": EVA02_FUSED_CASE,
     "sfma": SFMA_CASE,
     "evc": EVC_CASE,
     "transtic": TRANSTIC_CASE,
     "dora-linear": Case(
-        "a dense layer 64 → 96 with DoRA of rank 8; norms are float32 here in any precision",
+        "a dense layer 64 → 96 with DoRA of rank 8",
         _linear_reference,
         NetworkMap(_linear_spec, lambda spec: LINEAR_RULES, _linear_shapes),
         _linear,
         normal(x=(5, LINEAR[0]), target=(5, LINEAR[1])),
-        float64_limit=1e-6,
     ),
 }

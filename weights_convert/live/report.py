@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from icm_jax.data.image_io import write_bytes
-from weights_convert.live.comparison import Comparison
+from weights_convert.live.comparison import AdamStep, Comparison, Departure
 from weights_convert.live.difference import Difference
 
 WORST_GRADIENTS = 5
@@ -33,11 +33,16 @@ def format_text(title: str, comparisons: Sequence[Comparison]) -> str:
         worst = sorted(found.gradients, key=lambda row: -row.relative)[:WORST_GRADIENTS]
         lines.append(_header(f"gradient (worst {len(worst)} of {len(found.gradients)})"))
         lines += [_line(row) for row in worst]
-        for step in (found.adam[0], found.adam[-1]):
+        for schedule, steps in found.adam.items():
+            last = steps[-1]
             lines.append(
-                f"  Adam step {step.step + 1:>2}: loss {step.ours:.9g} here, {step.theirs:.9g} there; parameters "
-                f"{step.parameters:.1e} learning rates apart"
+                f"  Adam, {schedule}: loss {steps[0].theirs:.9g}; before step {last.step + 1} {last.ours:.9g} here, "
+                f"{last.theirs:.9g} there; parameters {last.parameters:.1e} apart, the worst leaf {last.leaf:.1e}"
             )
+    lines += [
+        f"\n our default {row.relative:.1e} from the published: {row.what}"
+        for row in _departures(comparisons)
+    ]
     return "\n".join(lines)
 
 
@@ -56,11 +61,12 @@ def to_json(
                 "limit": found.limit,
                 "stages": [row._asdict() for row in found.stages],
                 "gradients": [row._asdict() for row in found.gradients],
-                "adam": [step._asdict() for step in found.adam],
+                "adam": {name: [step._asdict() for step in steps] for name, steps in found.adam.items()},
                 "reference_error": found.reference_error,
             }
             for found in comparisons
         ],
+        "departures": [row._asdict() for row in _departures(comparisons)],
     }
 
 
@@ -94,13 +100,14 @@ def format_page(title: str, comparisons: Sequence[Comparison], facts: dict[str, 
         parts.append(_html_table("stage", found.stages))
         parts.append(f"<details><summary>{len(found.gradients)} gradients</summary>")
         parts.append(_html_table("parameter", sorted(found.gradients, key=lambda row: -row.relative)))
-        parts.append(f"</details><details><summary>{len(found.adam)} steps of Adam</summary><table>")
-        parts.append("<tr><th>step<th>loss here<th>loss there<th>parameters apart, learning rates</tr>")
-        parts += [
-            f"<tr><td>{s.step + 1}<td>{s.ours:.9g}<td>{s.theirs:.9g}<td>{s.parameters:.1e}</tr>"
-            for s in found.adam
-        ]
-        parts.append("</table></details>")
+        parts.append("</details>")
+        parts += [_html_steps(schedule, steps) for schedule, steps in found.adam.items()]
+    if rows := _departures(comparisons):
+        parts.append(
+            "<h2>Our defaults that are not the published</h2><table><tr><th>default<th>relative</tr>"
+        )
+        parts += [f"<tr><td>{escape(row.what)}<td>{row.relative:.1e}</tr>" for row in rows]
+        parts.append("</table>")
     return "\n".join([*parts, "</html>", ""])
 
 
@@ -135,6 +142,21 @@ def depth_svg(names: Sequence[str], series: dict[str, list[float]]) -> str:
             f'<text x="{LEFT + 8 + 170 * i}" y="{HEIGHT - 4}" fill="{COLOURS[label]}">{escape(label)}</text>'
         )
     return "".join([*parts, "</svg>"])
+
+
+def _departures(comparisons: Sequence[Comparison]) -> list[Departure]:
+    """The same in every precision."""
+    return comparisons[0].departures
+
+
+def _html_steps(schedule: str, steps: Sequence[AdamStep]) -> str:
+    head = "<tr><th>step<th>loss here<th>loss there<th>parameters apart<th>worst leaf</tr>"
+    body = (
+        f"<tr><td>{s.step + 1}<td>{s.ours:.9g}<td>{s.theirs:.9g}<td>{s.parameters:.1e}<td>{s.leaf:.1e}</tr>"
+        for s in steps
+    )
+    title = f"{len(steps)} steps of Adam, {schedule}"
+    return f"<details><summary>{title}</summary><table>{head}{''.join(body)}</table></details>"
 
 
 def _header(first: str) -> str:

@@ -95,14 +95,24 @@ class TIC(nn.Module):
         z_hat = self.run("h_a", y, stages) + noise_z
         scales, means = self.run("h_s", z_hat, stages).chunk(2, 1)
         y_hat = y + noise_y
-        sigma, distance = LowerBound.apply(scales, SCALE_BOUND), (y_hat - means).abs()
-        upper, lower = (0.5 * torch.erfc(-(2**-0.5) * (t - distance) / sigma) for t in (0.5, -0.5))
-        stages["y_likelihoods"] = LowerBound.apply(upper - lower, BOUND)
+        stages["y_likelihoods"] = likelihoods(y_hat, scales, means)
         stages["z_likelihoods"] = self.entropy_bottleneck(z_hat)
-        x_hat = self.run("g_s", y_hat, stages)
-        bits = -sum(torch.log2(stages[f"{latent}_likelihoods"]).sum() for latent in "yz")
-        bpp, mse = bits / (x.shape[0] * x.shape[2] * x.shape[3]), ((x_hat - x) ** 2).mean()
-        return {**stages, "bpp": bpp, "mse": mse, "loss": lmbda * 255**2 * mse + bpp}
+        return scored(stages, x, self.run("g_s", y_hat, stages), lmbda)
+
+
+def likelihoods(y_hat: Tensor, scales: Tensor, means: Tensor) -> Tensor:
+    """Mass of a normal distribution within half a step of every value."""
+    sigma, distance = LowerBound.apply(scales, SCALE_BOUND), (y_hat - means).abs()
+    upper, lower = (0.5 * torch.erfc(-(2**-0.5) * (t - distance) / sigma) for t in (0.5, -0.5))
+    bounded: Tensor = LowerBound.apply(upper - lower, BOUND)
+    return bounded
+
+
+def scored(stages: dict[str, Tensor], x: Tensor, x_hat: Tensor, lmbda: float) -> dict[str, Tensor]:
+    """Stages, bits a pixel by their likelihoods, error and loss."""
+    bits = -sum(torch.log2(stages[f"{latent}_likelihoods"]).sum() for latent in "yz")
+    bpp, mse = bits / (x.shape[0] * x.shape[2] * x.shape[3]), ((x_hat - x) ** 2).mean()
+    return {**stages, "bpp": bpp, "mse": mse, "loss": lmbda * 255**2 * mse + bpp}
 
 
 def conv(c_in: int, c_out: int, k: int) -> nn.Conv2d:

@@ -9,7 +9,7 @@ import pytest
 
 from icm_jax.cli import main
 from weights_convert.live import report
-from weights_convert.live.comparison import AdamStep, Comparison
+from weights_convert.live.comparison import AdamStep, Comparison, Departure
 from weights_convert.live.difference import Difference, difference
 
 
@@ -34,14 +34,15 @@ def test_a_wrong_sign_and_nothing_at_all():
         difference("x", theirs, theirs[:2])
 
 
-def comparisons(worst: float) -> list[Comparison]:
+def comparisons(worst: float, apart: float = 1e-6) -> list[Comparison]:
     theirs = np.arange(1, 5, dtype=np.float32)
     rows: list[Difference] = [difference(f"stage<{i}>", theirs * (1 + i * worst), theirs) for i in range(3)]
-    steps = [AdamStep(i, 2.0 - i, 2.0 - i, 1e-3 * i) for i in range(4)]
+    steps = {"polynomial": [AdamStep(i, 2.0 - i, 2.0 - i, apart, 1e-3 * i) for i in range(4)]}
     own = {row.name: 1e-8 for row in rows}
+    departures = [Departure("a <default>", 0.25)]
     return [
-        Comparison("float32", rows, rows[:1], steps, own, 1e-4),
-        Comparison("float64", rows[:1] * 3, rows[:1], steps, {}, 1e-10),
+        Comparison("float32", rows, rows[:1], steps, own, 1e-4, departures),
+        Comparison("float64", rows[:1] * 3, rows[:1], steps, {}, 1e-10, departures),
     ]
 
 
@@ -57,11 +58,25 @@ def test_a_verdict_follows_the_limit(worst: float, expected: Words):
     assert f"stages within 1e-04: {expected.text}" in report.format_text("case", found)
 
 
+def test_a_verdict_is_of_gradients_and_parameters_too():
+    found = comparisons(1e-6)[0]
+    assert not found._replace(gradients=comparisons(1e-3)[0].stages).passed
+    assert comparisons(1e-6, apart=0.9e-4)[0].passed and not comparisons(1e-6, apart=1.1e-4)[0].passed
+
+
+def test_a_stage_may_be_as_far_as_the_reference_is_from_itself():
+    found = comparisons(1e-3)[0]
+    loose = {row.name: row.relative for row in found.stages}
+    assert not found.passed and found._replace(reference_error=loose).passed
+
+
 def test_files_are_written(tmp_path: Path):
     report.write_report(tmp_path / "out", "case", "a <title>", comparisons(1e-6), {"seed": 3})
     record = json.loads((tmp_path / "out" / "case.json").read_text())
-    assert record["seed"] == 3 and len(record["comparisons"][0]["adam"]) == 4
+    assert record["seed"] == 3 and len(record["comparisons"][0]["adam"]["polynomial"]) == 4
+    assert record["departures"] == [{"what": "a <default>", "relative": 0.25}]
     page = (tmp_path / "out" / "case.html").read_text()
+    assert "a &lt;default&gt;<td>2.5e-01" in page and "4 steps of Adam, polynomial" in page
     assert "a &lt;title&gt;" in page and "stage&lt;2&gt;" in page and page.count("<polyline") == 3
 
 
@@ -70,4 +85,4 @@ def test_what_can_not_be_compared_is_one_line(capsys: pytest.CaptureFixture[str]
     assert "give golden files, or networks with --live" in capsys.readouterr().err
     assert main(["parity", "--live", "alexnet"]) == 2
     message = capsys.readouterr().err
-    assert "choose one of tic, swin, resnet50" in message or "pip install 'icm-jax[parity]'" in message
+    assert "choose one of tic, tic-original, swin" in message or "pip install 'icm-jax[parity]'" in message
