@@ -139,7 +139,7 @@ def test_sigterm_saves_and_says_run_me_again(single, tmp_path) -> None:
 
 
 def test_sigterm_to_one_process_stops_the_job_at_one_step(tmp_path) -> None:
-    endless = ("--config.toy.seconds=0.2", "--config.optim.total_steps=100000")
+    endless = ("--config.toy.seconds=0.2", "--config.optim.total_steps=1000")
     job = start_job(tmp_path, 2, *endless, ICM_RESUME_EXIT_CODE="75")
     wait_for(tmp_path / "checkpoints" / "5", job[0])
     job[1].send_signal(signal.SIGTERM)
@@ -154,7 +154,7 @@ def test_dead_worker_ends_the_job(tmp_path) -> None:
         tmp_path,
         2,
         "--config.toy.seconds=0.2",
-        "--config.optim.total_steps=100000",
+        "--config.optim.total_steps=1000",
         ICM_HEARTBEAT_SECONDS="10",
     )
     wait_for(tmp_path / "checkpoints" / "5", job[0])
