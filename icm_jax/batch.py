@@ -20,7 +20,7 @@ from icm_jax.bitstream import container
 from icm_jax.bitstream.header import NO_HASH
 from icm_jax.canvas import plan
 from icm_jax.codec import Codec
-from icm_jax.data.image_io import EXTENSIONS, read_image, write_bytes, write_image
+from icm_jax.data.image_io import EXTENSIONS, make_folder, read_image, write_bytes, write_image
 from icm_jax.errors import IcmError
 from icm_jax.recognizers.quality_map import photo_map, read_map
 from icm_jax.recognizers.registry import load_recognizer
@@ -28,6 +28,8 @@ from icm_jax.recognizers.registry import load_recognizer
 CHUNK = 16  # images in memory at a time
 HUMAN, ALL_TASKS = "human", "all"  # what may be asked for beside the name of a picture
 QualityMap = Callable[[Path, np.ndarray], np.ndarray]  # a file and its image -> uint8 [h, w]
+# What nobody means as the name of a folder.
+FILE_SUFFIXES = (".icm", *EXTENSIONS, ".avif", ".bmp", ".gif", ".jxl", ".ppm", ".tif", ".tiff")
 
 
 class Coded(NamedTuple):
@@ -109,7 +111,7 @@ def compress_files(
             ready.sort(key=lambda job: plan(job[2].shape[0], job[2].shape[1], alignment)[2:4])
             streams = codec.compress_batch([image for _, _, image in ready], alignment)
             for (source, target, image), data in zip(ready, streams, strict=True):
-                with _reporting(failures):
+                with reporting(failures):
                     write_bytes(target, data)
                     done.append(_record(source, target, image.shape, len(data), codec))
             bar.update(len(chunk))
@@ -135,7 +137,7 @@ def _with_maps(
     """The images with their maps as a fourth channel; a line for each that has none."""
     mapped: dict[Path, np.ndarray] = {}
     for source, image in images.items():
-        with _reporting(failures):
+        with reporting(failures):
             mapped[source] = np.dstack([image, quality_map(source, image)])
     return mapped
 
@@ -147,6 +149,7 @@ def decompress_files(
     force: bool,
     adapter: Path | None = None,
     task: str | None = None,
+    max_pixels: int = container.MAX_PIXELS,
 ) -> Outcome:
     """Decodes every input, each with the codec it names unless one is given, and with an adapter if it needs one.
 
@@ -165,7 +168,7 @@ def decompress_files(
     loaded: dict[tuple[str, int], Codec] = {}
     done: list[Coded] = []
     for source, target in tqdm(jobs, unit="image", disable=None if len(jobs) > 1 else True):
-        with _reporting(failures, f"{source}: "):
+        with reporting(failures, f"{source}: "):
             data = read_stream(source)
             _refuse_wrong_kind(data, task)
             reader = _reader(data, codec, None if task == HUMAN else stored, loaded)
@@ -176,9 +179,9 @@ def decompress_files(
                 continue
             targets = _one_a_picture(target, reader.pictures, force) if every else {"": target}
             images = (
-                reader.decompress_pictures(data)
+                reader.decompress_pictures(data, max_pixels)
                 if every
-                else {"": reader.decompress(data, None if task == HUMAN else task)}
+                else {"": reader.decompress(data, None if task == HUMAN else task, max_pixels)}
             )
             for name, image in images.items():
                 write_image(targets[name], image)
@@ -218,7 +221,7 @@ def _split_foreign(sources: Sequence[Path]) -> tuple[list[Path], list[str]]:
     foreign: list[str] = []
     for source in sources:
         before = len(foreign)
-        with _reporting(foreign, f"{source}: "):
+        with reporting(foreign, f"{source}: "):
             container.read_header(read_stream(source))
         if len(foreign) == before:
             streams.append(source)
@@ -254,15 +257,14 @@ def _plan_outputs(
 ) -> tuple[list[tuple[Path, Path]], list[str]]:
     """Pairs of input and output, and a line for every output that must not be replaced."""
     single_file = output is not None and output.suffix.lower() in valid and not output.is_dir()
+    if output is not None and output.suffix.lower() in FILE_SUFFIXES and not (single_file or output.is_dir()):
+        raise IcmError(
+            f"{output}: a {output.suffix} file is not made here; use {', '.join(valid)} or a folder"
+        )
     if single_file and len(sources) > 1:
         raise IcmError(f"{output} is one file, the inputs are {len(sources)}; give a folder with -o")
     if output is not None and not single_file:
-        try:
-            output.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise IcmError(
-                f"{output}: can not be made a folder ({error.strerror}); choose another with -o"
-            ) from None
+        make_folder(output)
     jobs: list[tuple[Path, Path]] = []
     failures, taken = [], set()
     for source in sources:
@@ -295,7 +297,7 @@ def _read_all(sources: Sequence[Path], convert_16bit: bool) -> tuple[dict[Path, 
 
 
 @contextmanager
-def _reporting(failures: list[str], prefix: str = "") -> Iterator[None]:
+def reporting(failures: list[str], prefix: str = "") -> Iterator[None]:
     """Turns an error about one file into a line, so that the others go on."""
     try:
         yield

@@ -24,6 +24,7 @@ MARGIN = (
     128  # ... of which this much on inner sides is overlap: more than convolutions reach, whole Swin windows
 )
 CORE = TILE - 2 * MARGIN
+MAX_PADDING = LADDER[-1]  # a reader's limit; an encoder stays below it
 REFERENCE_UNIT = 256  # the published codecs run on multiples of this
 
 
@@ -89,8 +90,11 @@ def plan(height: int, width: int, alignment: Alignment | str = Alignment.GRID) -
 def from_header(height: int, width: int, padded_height: int, padded_width: int, alignment: int) -> Canvas:
     """Canvas as a stream states it. Any ladder an encoder may have used is accepted, impossible sizes are not.
 
+    Padding is not coded, so without a bound on it a file of 60 bytes could ask for gigabytes: one pixel on a canvas
+    of 2^28.
+
     Raises:
-        StreamError: the padded size is smaller than the image or not on the grid.
+        StreamError: the padded size is smaller than the image, far larger, or not on the grid.
     """
     canvas = Canvas(height, width, padded_height, padded_width, Alignment(alignment))
     unit = CORE if canvas.tiled else UNIT
@@ -99,6 +103,11 @@ def from_header(height: int, width: int, padded_height: int, padded_width: int, 
             raise StreamError(
                 f"the stream places {width}×{height} on {padded_width}×{padded_height}, which is not on the grid of "
                 f"{unit}; get the file again from its source"
+            )
+        if padded - side >= MAX_PADDING:
+            raise StreamError(
+                f"the stream pads {width}×{height} to {padded_width}×{padded_height}; below {MAX_PADDING} pixels are "
+                "allowed on a side; get the file again from its source"
             )
     return canvas
 

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from icm_jax import __version__
 from icm_jax.data.commands import add_commands as add_data_commands
@@ -95,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
         help="which of the adapter's pictures; 'all': each in a file of its own; 'human': the image for people, "
         "of streams without adapter (default: the adapter's first picture, or that image)",
     )
+    _add_limit(decompress)
 
     inspect = _command(commands, "inspect", _inspect, "what a file holds", "icm inspect photo.icm --json")
     inspect.add_argument("inputs", nargs="+", metavar="IN", help=".icm files, folders or globs")
@@ -106,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
         help="also what each task of this adapter, with which the stream was made, is expected to lose",
     )
     _add_codec(inspect)
+    _add_limit(inspect)
 
     demo = _command(
         commands, "demo", _demo, "the included photos, coded and compared, as a page", "icm demo --out demo"
@@ -171,6 +174,12 @@ def _add_adapter(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-a", "--adapter", type=Path, metavar="FILE", help="adapter to put on the codec")
 
 
+def _add_limit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--max-pixels", type=int, metavar="N", help="refuse files that claim more pixels (default: 2^28)"
+    )
+
+
 def _use_compilation_cache() -> None:
     """Compiled programs are kept between runs; JAX_COMPILATION_CACHE_DIR overrides the place, empty turns it off."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "icm-jax" / "xla"
@@ -191,8 +200,9 @@ def _compress(options: argparse.Namespace) -> int:
 
 def _decompress(options: argparse.Namespace) -> int:
     from icm_jax.batch import decompress_files
+    from icm_jax.bitstream.container import MAX_PIXELS
 
-    choices = (options.adapter, options.task)
+    choices = (options.adapter, options.task, options.max_pixels or MAX_PIXELS)
     outcome = decompress_files(options.codec, options.inputs, options.output, options.force, *choices)
     return _finish(outcome, options.json)
 
@@ -204,20 +214,33 @@ def _finish(outcome: "tuple[list, list[str]]", as_json: bool) -> int:
     else:
         for record in records:
             print(record)
+    return _exit_code(bool(records), failures)
+
+
+def _exit_code(any_done: bool, failures: Sequence[str]) -> int:
+    """Prints a line for every failure."""
     for failure in failures:
         print(f"icm: {failure}", file=sys.stderr)
     if not failures:
         return DONE
-    return SOME_FAILED if records else NOTHING_DONE
+    return SOME_FAILED if any_done else NOTHING_DONE
 
 
 def _inspect(options: argparse.Namespace) -> int:
-    from icm_jax.batch import find_inputs
+    from icm_jax.batch import find_inputs, reporting
+    from icm_jax.bitstream.container import MAX_PIXELS
     from icm_jax.inspection import describe, report
 
-    reports = [report(path, options.codec, options.tasks) for path in find_inputs(options.inputs, (".icm",))]
-    print(json.dumps(reports, indent=2) if options.json else "\n\n".join(map(describe, reports)))
-    return DONE
+    reports: list[dict[str, Any]] = []
+    failures: list[str] = []
+    for path in find_inputs(options.inputs, (".icm",)):
+        with reporting(failures, f"{path}: "):
+            reports.append(report(path, options.codec, options.tasks, options.max_pixels or MAX_PIXELS))
+    if options.json:
+        print(json.dumps(reports, indent=2))
+    elif reports:
+        print("\n\n".join(map(describe, reports)))
+    return _exit_code(bool(reports), failures)
 
 
 def _demo(options: argparse.Namespace) -> int:

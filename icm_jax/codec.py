@@ -208,11 +208,14 @@ class Codec:
         """
         return list(self._compress_all(images, alignment, None, "float64", threads))
 
-    def decompress(self, data: bytes, picture: str | None = None) -> UInt8[np.ndarray, "h w 3"]:
+    def decompress(
+        self, data: bytes, picture: str | None = None, max_pixels: int = container.MAX_PIXELS
+    ) -> UInt8[np.ndarray, "h w 3"]:
         """Decodes a stream to the image.
 
         Args:
             picture: which one, where an adapter makes several; default: the first, which is for all purposes.
+            max_pixels: a stream that claims more is refused before memory is taken.
 
         Raises:
             StreamError: damaged, truncated, of another codec or adapter, or symbols that differ from the encoder's.
@@ -223,16 +226,18 @@ class Codec:
             raise IcmError(
                 f"there is no picture for task {picture!r}; {maker} has {', '.join(self.pictures) or 'none'}"
             )
-        pictures = self.decompress_pictures(data)
+        pictures = self.decompress_pictures(data, max_pixels)
         return pictures[picture or self.pictures[0]]
 
-    def decompress_pictures(self, data: bytes) -> dict[str, UInt8[np.ndarray, "h w 3"]]:
+    def decompress_pictures(
+        self, data: bytes, max_pixels: int = container.MAX_PIXELS
+    ) -> dict[str, UInt8[np.ndarray, "h w 3"]]:
         """Decodes a stream, once, to all its pictures by name; see `pictures`."""
         if not self.pictures:
             raise IcmError(
                 f"adapter {self._adapter_label()} decodes to features, not to an image; use `features`"
             )
-        decoded, canvas = self._decode(data)
+        decoded, canvas = self._decode(data, max_pixels)
         parts = np.split(self._crop(decoded, canvas), len(self.pictures), axis=-1)
         return dict(zip(self.pictures, parts, strict=True))
 
@@ -244,7 +249,7 @@ class Codec:
         """
         if self.pictures:
             raise IcmError(f"adapter {self._adapter_label()} decodes to an image; use `decompress`")
-        decoded, canvas = self._decode(data)
+        decoded, canvas = self._decode(data, container.MAX_PIXELS)
         rows, cols = canvas.coded_grid(canvas.padded_height // len(decoded))
         return decoded[:rows, :cols]
 
@@ -278,12 +283,12 @@ class Codec:
         bit_map += share * (z_map.sum() / max(share.sum(), 1e-12))
         return Estimate(bits, bits / (canvas.height * canvas.width), bit_map.astype(np.float32))
 
-    def inspect(self, data: bytes) -> Inspection:
+    def inspect(self, data: bytes, max_pixels: int = container.MAX_PIXELS) -> Inspection:
         """Header, bytes of every section, bits of every channel and the cost of the guard.
 
         Symbols say nothing of pictures, so any adapter's stream can be inspected.
         """
-        stream, canvas = self._open(data)
+        stream, canvas = self._open(data, max_pixels)
         symbols = self._read(stream, canvas).symbols[0]
         z_bits, y_bits = self._coding.symbol_bits(self._stored, symbols)
         guards = stream.payloads(container.SectionType.GUARD)
@@ -342,8 +347,8 @@ class Codec:
         )
         return container.pack(header, [*sections, *extra])
 
-    def _open(self, data: bytes) -> tuple[Stream, Canvas]:
-        stream = container.unpack(data)
+    def _open(self, data: bytes, max_pixels: int = container.MAX_PIXELS) -> tuple[Stream, Canvas]:
+        stream = container.unpack(data, max_pixels=max_pixels)
         header = stream.header
         own = _short(self.hash)
         if header.codec_hash != own:
@@ -351,9 +356,9 @@ class Codec:
         sizes = (header.height, header.width, header.padded_height, header.padded_width)
         return stream, from_header(*sizes, header.alignment)
 
-    def _decode(self, data: bytes) -> tuple[np.ndarray, Canvas]:
+    def _decode(self, data: bytes, max_pixels: int) -> tuple[np.ndarray, Canvas]:
         """What the networks make of a stream, on its whole canvas."""
-        stream, canvas = self._open(data)
+        stream, canvas = self._open(data, max_pixels)
         self.refuse_other_adapter(stream.header)
         y_hat = self._read(stream, canvas).y_hat
         return programs.synthesise(self._network, y_hat, canvas)[0], canvas

@@ -12,7 +12,9 @@ from icm_jax.evaluate.calibration import expected_losses
 BAR = 40  # columns of the longest bar
 
 
-def report(path: Path, codec: str | None = None, adapter: Path | None = None) -> dict[str, Any]:
+def report(
+    path: Path, codec: str | None = None, adapter: Path | None = None, max_pixels: int = container.MAX_PIXELS
+) -> dict[str, Any]:
     """Header, sections, guard cost and bits a latent channel of one file, as plain values.
 
     Args:
@@ -20,14 +22,14 @@ def report(path: Path, codec: str | None = None, adapter: Path | None = None) ->
             `icm_jax.evaluate.calibration`.
 
     Raises:
-        IcmError: not readable, damaged, or written by a codec that is neither included nor given; another adapter,
-            or one that was not calibrated.
+        IcmError: not readable, damaged, larger than `max_pixels`, or written by a codec that is neither included nor
+            given; another adapter, or one that was not calibrated.
     """
     data = read_stream(path)
     header = container.read_header(data)
     reader = Codec.for_stream(data, codec, adapter)
     tasks = {"tasks": _tasks(reader, data)} if adapter else {}
-    found = reader.inspect(data)
+    found = reader.inspect(data, max_pixels)
     made_with = None if header.adapter_hash == NO_HASH else f"{header.adapter_id} {header.adapter_hash.hex()}"
     return {
         "file": str(path),

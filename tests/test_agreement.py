@@ -17,6 +17,7 @@ from icm_jax.data.image_io import list_images, read_image
 from icm_jax.data.samples import sample_images
 
 KODAK = Path(__file__).parent.parent.parent / "shared" / "data" / "kodak"
+INCLUDED = [(name, quality) for name in pretrained.names() for quality in pretrained.qualities(name)]
 FLAGS = "--xla_cpu_max_isa=SSE4_2 --xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 DECODE = """
 import sys, numpy as np
@@ -34,8 +35,8 @@ def decode_elsewhere(folder: Path) -> None:
     subprocess.run([sys.executable, "-c", DECODE, str(folder)], check=True, env=environment)
 
 
-def check(images: list[np.ndarray], quality: int, folder: Path) -> None:
-    codec = Codec.load("tic-lite", quality)
+def check(images: list[np.ndarray], name: str, quality: int, folder: Path) -> None:
+    codec = Codec.load(name, quality)
     streams = codec.compress_batch(images)
     for i, data in enumerate(streams):
         (folder / f"{i:02}.icm").write_bytes(data)
@@ -45,23 +46,24 @@ def check(images: list[np.ndarray], quality: int, folder: Path) -> None:
         assert np.abs(elsewhere.astype(int) - here.astype(int)).max() <= 1  # synthesis may round another way
 
 
-def test_included_photo_decodes_on_another_instruction_set(tmp_path) -> None:
+@pytest.mark.parametrize("name", pretrained.names())
+def test_included_photo_decodes_on_another_instruction_set(name, tmp_path) -> None:
     photo = min((sample.image for sample in sample_images()), key=lambda image: image.size)
-    check([photo[:128, :256], photo[128:256, :256]], pretrained.default_quality("tic-lite"), tmp_path)
+    check([photo[:128, :256], photo[128:256, :256]], name, pretrained.default_quality(name), tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not KODAK.exists(), reason="the Kodak photos are not at hand")
-@pytest.mark.parametrize("quality", pretrained.qualities("tic-lite"))
-def test_every_kodak_photo_decodes_on_another_instruction_set(quality, tmp_path) -> None:
-    check([read_image(path) for path in list_images(KODAK)], quality, tmp_path)
+@pytest.mark.parametrize(("name", "quality"), INCLUDED)
+def test_every_kodak_photo_decodes_on_another_instruction_set(name, quality, tmp_path) -> None:
+    check([read_image(path) for path in list_images(KODAK)], name, quality, tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not KODAK.exists(), reason="the Kodak photos are not at hand")
-@pytest.mark.parametrize("quality", pretrained.qualities("tic-lite"))
-def test_file_size_is_what_the_model_estimates(quality) -> None:
-    codec = Codec.load("tic-lite", quality)
+@pytest.mark.parametrize(("name", "quality"), INCLUDED)
+def test_file_size_is_what_the_model_estimates(name, quality) -> None:
+    codec = Codec.load(name, quality)
     for path in list_images(KODAK):
         image = read_image(path)
         size, estimate = len(codec.compress(image)), codec.estimated_bits(image).bits / 8

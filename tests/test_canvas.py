@@ -52,7 +52,13 @@ def test_padding_repeats_the_border() -> None:
 
 
 def test_impossible_canvases_of_a_stream_are_refused() -> None:
-    for sizes in [(10, 10, 64, 63), (100, 10, 64, 64), (10, 10, 1088, 64), (3000, 10, 3072, 512)]:
+    for sizes in [
+        (10, 10, 64, 63),
+        (100, 10, 64, 64),
+        (10, 10, 1088, 64),
+        (3000, 10, 3072, 512),
+        (1, 1, 16384, 16384),
+    ]:
         with pytest.raises(StreamError):
             from_header(*sizes, Alignment.GRID)
 

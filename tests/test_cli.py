@@ -2,6 +2,8 @@
 
 import io
 import json
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from PIL import Image
 from icm_jax import cli
 from icm_jax.adapters import store
 from icm_jax.data.image_io import read_image, write_image
+from icm_jax.errors import IcmError
 from tests.adapters.random_values import random_variables
 from tests.adapters.test_adapted_codec import ALL_IN_ONE
 from tests.test_codec import photo
@@ -101,6 +104,11 @@ def test_folder_with_a_bad_file_writes_the_others(codec_folder, tmp_path, capsys
     assert "broken.png: not an image" in captured.err and "cut.png: damaged or truncated" in captured.err
     assert sorted(path.name for path in out.iterdir()) == ["0.icm", "1.icm", "2.icm"]
     (out / "1.icm").write_bytes((out / "1.icm").read_bytes()[:-3])
+    assert run("inspect", out, "-c", codec_folder, "--json") == 1
+    captured = capsys.readouterr()
+    assert len(json.loads(captured.out)) == 2 and "1.icm: truncated" in captured.err
+    assert run("decompress", out / "0.icm", "-c", codec_folder, "--max-pixels", 800) == 2
+    assert "--max-pixels" in capsys.readouterr().err
     assert run("decompress", out / "*.icm", "-o", tmp_path / "decoded", "-c", codec_folder) == 1
     assert "1.icm: truncated" in capsys.readouterr().err
     assert len(list((tmp_path / "decoded").iterdir())) == 2
@@ -125,6 +133,8 @@ def test_existing_output_needs_force(image_path, codec_folder, tmp_path, capsys)
         (["decompress", "{image}"], "not an .icm file"),
         (["inspect", "{image}"], "not an .icm file"),
         (["compress", "{image}", "{image2}", "-o", "one.icm"], "give a folder"),
+        (["compress", "{image}", "-o", "coded.png"], "use .icm or a folder"),
+        (["demo", "--out", "{image}"], "can not be made a folder"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_2(
@@ -168,6 +178,33 @@ def test_16_bit_is_refused_or_converted(tmp_path, codec_folder, capsys) -> None:
     assert "--convert-16bit" in capsys.readouterr().err
     assert run("compress", path, "-c", codec_folder, "--convert-16bit") == 0
     assert (read_image(path, convert_16bit=True) == 100).all()
+
+
+def test_16_bit_colour_is_seen_although_pillow_reads_8(tmp_path) -> None:
+    path = tmp_path / "deep.png"
+    path.write_bytes(png(4, 4, bits=16, colour=2, rows=[b"\x64\x00" * 12] * 4))
+    with pytest.raises(IcmError, match="--convert-16bit"):
+        read_image(path)
+    assert (read_image(path, convert_16bit=True) == 100).all()
+
+
+def png(width: int, height: int, bits: int, colour: int, rows: list[bytes]) -> bytes:
+    """The bytes of a PNG file, which Pillow does not write at 16 bits in colour."""
+    header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
+    data = zlib.compress(b"".join(b"\0" + row for row in rows))
+    chunks = [(b"IHDR", header), (b"IDAT", data), (b"IEND", b"")]
+    packed = [
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in chunks
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
+
+
+def test_images_beyond_the_limit_are_not_called_damaged(tmp_path) -> None:
+    path = tmp_path / "vast.png"
+    path.write_bytes(png(20_000, 20_000, bits=8, colour=0, rows=[]))
+    with pytest.raises(IcmError, match="too large"):
+        read_image(path)
 
 
 def test_help_shows_examples(capsys) -> None:

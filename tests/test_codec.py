@@ -112,6 +112,17 @@ def test_missing_file_is_named(tmp_path) -> None:
         Codec.load(tmp_path / "codec")
 
 
+@pytest.mark.parametrize(
+    ("record", "what"), [("{", "damaged"), ("[]", "format"), ('{"format": 1}', "has no name")]
+)
+def test_a_broken_record_is_one_line(record, what, tmp_path) -> None:
+    tiny_codec().save(tmp_path / "codec")
+    (tmp_path / "codec" / "codec.json").write_text(record)
+    with pytest.raises(IcmError, match=what) as caught:
+        Codec.load(tmp_path / "codec")
+    assert "\n" not in str(caught.value)
+
+
 def test_another_codecs_stream_is_refused_with_both_hashes() -> None:
     data, other = tiny_codec().compress(photo(20, 20)), tiny_codec(seed=1)
     with pytest.raises(errors.WrongCodec) as caught:

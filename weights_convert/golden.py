@@ -125,10 +125,7 @@ def run_parity(paths: Sequence[Path], as_json: bool = False) -> int:
     """
     reports: dict[str, list[Row]] = {}
     for path in _files(paths):
-        try:
-            rows = check_file(path)
-        except IcmError as error:
-            rows = [failure(path.name, str(error))]
+        rows = _rows(path)
         reports[str(path)] = rows
         if not as_json:
             print(format_rows(str(path), rows), flush=True)
@@ -140,6 +137,21 @@ def run_parity(paths: Sequence[Path], as_json: bool = False) -> int:
         ]
         print(json.dumps({"passed": passed, "files": files}, indent=1, allow_nan=False))
     return 0 if passed else 1
+
+
+def _rows(path: Path) -> list[Row]:
+    """The verdict on a file, in one failing row where it can not be checked at all.
+
+    Arrays come from elsewhere and may have any shape and type: where they do not fit together, NumPy, JAX and Flax
+    raise whatever they raise, and that is a verdict on the file.
+    """
+    try:
+        return check_file(path)
+    except IcmError as error:
+        return [failure(path.name, str(error))]
+    except Exception as error:
+        first_line = str(error).partition("\n")[0]
+        return [failure(path.name, f"its arrays do not fit together ({type(error).__name__}: {first_line})")]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -6,11 +6,12 @@ of these touched is a failure, so that nothing passes by not being looked at.
 """
 
 import re
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
-from zipfile import BadZipFile
+from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -69,9 +70,11 @@ class GoldenFile:
 
     def __post_init__(self) -> None:
         try:
+            if not is_zipfile(self.path):  # np.load would read a single array, too
+                raise BadZipFile("it is none")
             with np.load(self.path, allow_pickle=False) as archive:
                 self.arrays = {name: archive[name] for name in archive.files}
-        except (OSError, ValueError, BadZipFile) as error:
+        except (OSError, EOFError, ValueError, BadZipFile, zlib.error) as error:
             raise GoldenError(f"{self.path} can not be read as an .npz archive: {error}") from None
 
     def __contains__(self, name: str) -> bool:

@@ -119,5 +119,5 @@ class ImageTooLarge(StreamError):
     def __str__(self) -> str:
         return (
             f"image {self.width}x{self.height} has {self.width * self.height} pixels, the limit is "
-            f"{self.max_pixels}; raise max_pixels if you trust the file"
+            f"{self.max_pixels}; raise max_pixels (--max-pixels) if you trust the file"
         )

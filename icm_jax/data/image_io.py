@@ -1,7 +1,8 @@
 """Reading and writing image files as uint8 RGB arrays.
 
 Rules, the same everywhere: EXIF orientation is applied; grey becomes three equal channels; transparency is laid on
-white; palettes are expanded; more than 8 bits a sample is refused unless the caller allows the conversion.
+white; palettes are expanded; more than 8 bits a sample is refused unless the caller allows the conversion: grey is
+then rounded, colour keeps its upper eight bits, which is all that Pillow reads of it.
 """
 
 import io
@@ -43,20 +44,27 @@ def decode_image(data: bytes, name: str | Path, convert_16bit: bool = False) -> 
     """
     try:
         with Image.open(io.BytesIO(data)) as image:
+            if _is_deep(image) and not convert_16bit:
+                raise IcmError(
+                    f"{name}: 16-bit image ({image.mode}); pass --convert-16bit to reduce it to 8 bits"
+                )
             image.load()
-            return _to_rgb(image, name, convert_16bit)
+            return _to_rgb(image)
     except UnidentifiedImageError:
         raise IcmError(f"{name}: not an image this program reads; use {', '.join(EXTENSIONS)}") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        raise IcmError(f"{name}: image too large ({error}); cut it into parts") from None
+    except (OSError, SyntaxError, ValueError) as error:
         raise IcmError(f"{name}: damaged or truncated image ({error}); replace the file") from None
 
 
-def _to_rgb(image: Image.Image, name: str | Path, convert_16bit: bool) -> np.ndarray:
+def _is_deep(image: Image.Image) -> bool:
+    """More than 8 bits a sample, by the mode or, in colour, only by how the undecoded file stores it (RGB;16B)."""
+    return image.mode in DEEP_MODES or any(";16" in str(tile.args) for tile in getattr(image, "tile", ()))
+
+
+def _to_rgb(image: Image.Image) -> np.ndarray:
     if image.mode in DEEP_MODES:
-        if not convert_16bit:
-            raise IcmError(
-                f"{name}: 16-bit image ({image.mode}); pass --convert-16bit to reduce it to 8 bits"
-            )
         samples = np.asarray(image, np.float64)
         image = Image.fromarray(np.clip(np.round(samples / 257.0), 0, 255).astype(np.uint8))
     image = ImageOps.exif_transpose(image)
@@ -105,6 +113,16 @@ def write_bytes(path: str | Path, data: bytes) -> None:
         Path(temporary).unlink(missing_ok=True)
         raise IcmError(
             f"{path}: can not be written ({error.strerror}); choose another output with -o"
+        ) from None
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder for outputs, with those above it, unless it is there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise IcmError(
+            f"{folder}: can not be made a folder ({error.strerror}); choose another for the output"
         ) from None
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from icm_jax.data.image_io import write_bytes, write_image
+from icm_jax.data.image_io import make_folder, write_bytes, write_image
 from icm_jax.data.samples import Sample, sample_images
 from icm_jax.errors import IcmError
 from icm_jax.evaluate.anchors import (
@@ -53,16 +53,17 @@ def run_demo(
 ) -> DemoResult:
     """Write the demo into the folder `out`: coded files, pictures, `scores.json` and `index.html`.
 
-    `codecs` are the qualities of one codec from low to high rate, by default all of embedded `codec_name`.
-    Raises IcmError when there is none, or when a codec gives back another size than it was given.
+    `codecs` are the qualities of one codec from low to high rate, by default all of `codec_name`: an included
+    codec, or the folder of one. Raises IcmError when there is none, when `out` can not be made, or when a codec
+    gives back another size than it was given.
     """
     start = time.perf_counter()
-    codecs = list(codecs) if codecs is not None else _embedded(codec_name)
+    codecs = list(codecs) if codecs is not None else _qualities(codec_name)
     if not codecs:
         raise IcmError(f"codec {codec_name!r} has no qualities to show; choose another with --codec")
     samples = sample_images() if samples is None else samples
     anchors = [_quick(get_anchor(name)) for name in SHOWN_ANCHORS if name in available()]
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     for index, sample in enumerate(samples):
         if sample.image.shape not in [earlier.image.shape for earlier in samples[:index]]:
             warm_up(codecs[0], sample.image)  # the qualities share their compiled programs
@@ -77,11 +78,14 @@ def compared(codecs: Sequence[ImageCodec]) -> list[int]:
     return sorted({0, len(codecs) // 2, len(codecs) - 1})
 
 
-def _embedded(name: str) -> list[ImageCodec]:
+def _qualities(name_or_folder: str) -> list[ImageCodec]:
+    """All rates of an included codec, or the one that a folder holds."""
     from icm_jax import pretrained
     from icm_jax.codec import Codec
 
-    return [Codec.load(name, quality) for quality in pretrained.qualities(name)]
+    if name_or_folder not in pretrained.names():
+        return [Codec.load(name_or_folder)]
+    return [Codec.load(name_or_folder, quality) for quality in pretrained.qualities(name_or_folder)]
 
 
 def _quick(anchor: Anchor) -> Anchor:

@@ -36,7 +36,9 @@ def folder(name: str, quality: int | None = None) -> Path:
     """
     if name not in names():
         listed = ", ".join(names()) or "none"
-        raise IcmError(f"codec {name!r} is neither a folder nor one that is included ({listed})")
+        raise IcmError(
+            f"codec {name!r} is neither a folder nor one that is included ({listed}); give the folder of a codec"
+        )
     if quality is None:
         quality = default_quality(name)
     if quality not in qualities(name):

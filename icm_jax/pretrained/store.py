@@ -25,6 +25,7 @@ from icm_jax.errors import IcmError
 from icm_jax.models.registry import ModelSpec, model_spec, spec_values
 
 FORMAT = 1
+RECORD_KEYS = ("name", "quality", "lmbda", "hash", "training")  # entries of codec.json beside the model
 
 
 @dataclass(frozen=True)
@@ -125,10 +126,7 @@ def load(folder: str | Path) -> StoredCodec:
         tables = safetensors.numpy.load_file(folder / "tables.safetensors")
     except (OSError, ValueError, safetensors.SafetensorError) as error:
         raise IcmError(f"{folder}: damaged codec folder ({error}); copy or export it again") from None
-    if record.get("format") != FORMAT:
-        raise IcmError(
-            f"{folder}: format {record.get('format')}, this program reads {FORMAT}; update icm-jax"
-        )
+    _check_record(folder, record)
     spec = model_spec(record["model"])
     digest = content_hash(spec, weights, tables)
     if digest != record["hash"]:
@@ -136,11 +134,21 @@ def load(folder: str | Path) -> StoredCodec:
             f"{folder}: weights have hash {digest[:16]}, codec.json says {record['hash'][:16]}; copy or export it again"
         )
     z_tables, y_tables = _unpack_tables(tables)
-    known = {key: record[key] for key in ("name", "quality", "lmbda", "hash", "training")}
+    known = {key: record[key] for key in RECORD_KEYS}
     exact = all(array.dtype == np.float32 for array in weights.values())
     return StoredCodec(
         spec=spec, params=as_float32(weights), z_tables=z_tables, y_tables=y_tables, exact=exact, **known
     )
+
+
+def _check_record(folder: Path, record: Any) -> None:
+    """Raises IcmError where codec.json is of another format or lacks an entry."""
+    found = record.get("format") if isinstance(record, dict) else None
+    if found != FORMAT:
+        raise IcmError(f"{folder}: format {found}, this program reads {FORMAT}; update icm-jax")
+    missing = [key for key in (*RECORD_KEYS, "model") if key not in record]
+    if missing:
+        raise IcmError(f"{folder}: codec.json has no {', '.join(missing)}; copy or export the folder again")
 
 
 def content_hash(spec: ModelSpec, weights: Mapping[str, np.ndarray], tables: Mapping[str, np.ndarray]) -> str:

@@ -120,6 +120,13 @@ def test_one_bad_file_fails_the_run_but_not_the_others(tmp_path: Path, capsys: p
     assert "1 of 1 arrays pass" in table
 
 
+def test_arrays_that_do_not_fit_together_fail_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    altered(tmp_path, x_u8=np.zeros((3, 4), np.uint8))
+    assert run_parity([tmp_path]) == 1
+    printed = capsys.readouterr().out
+    assert "its arrays do not fit together (" in printed and "0 of 1 arrays pass" in printed
+
+
 def test_a_folder_stands_for_its_arrays(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     np.savez(tmp_path / "tic_full_weights.npz", x=np.ones(1))
     (tmp_path / "README.md").write_text("no arrays")

@@ -13,6 +13,23 @@ def golden(path: Path, **arrays: np.ndarray) -> GoldenFile:
     return GoldenFile(path / "golden.npz")
 
 
+@pytest.mark.parametrize("content", ["empty", "text", "a single array", "cut", "damaged"])
+def test_what_is_no_archive_is_one_line(tmp_path: Path, content: str):
+    path = tmp_path / "tic_small.npz"
+    np.savez_compressed(path, a=np.arange(5000))
+    whole = bytearray(path.read_bytes())
+    if content == "damaged":
+        whole[100:400] = bytes(300)
+    if content == "a single array":
+        with path.open("wb") as file:
+            np.save(file, np.zeros(3))
+    else:
+        path.write_bytes({"empty": b"", "text": b"hello", "cut": whole[:500], "damaged": whole}[content])
+    with pytest.raises(GoldenError, match="can not be read") as caught:
+        GoldenFile(path)
+    assert "\n" not in str(caught.value)
+
+
 def test_an_array_nobody_looked_at_fails(tmp_path: Path):
     file = golden(tmp_path, used=np.ones(2), compared=np.ones(2), ignored=np.ones(2), overlooked=np.ones(2))
     file.read("used")
