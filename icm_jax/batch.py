@@ -173,7 +173,7 @@ def decompress_files(
             _refuse_wrong_kind(data, task)
             reader = _reader(data, codec, None if task == HUMAN else stored, loaded)
             if features:
-                write_bytes(target, _npy(reader.features(data)))
+                write_bytes(target, _npy(reader.features(data, max_pixels)))
                 header = container.read_header(data)
                 done.append(_record(source, target, (header.height, header.width), len(data), reader))
                 continue

@@ -241,7 +241,7 @@ class Codec:
         parts = np.split(self._crop(decoded, canvas), len(self.pictures), axis=-1)
         return dict(zip(self.pictures, parts, strict=True))
 
-    def features(self, data: bytes) -> Float[np.ndarray, "h w c"]:
+    def features(self, data: bytes, max_pixels: int = container.MAX_PIXELS) -> Float[np.ndarray, "h w c"]:
         """Decodes a stream to the features of a recognition network, those that cover the image.
 
         Raises:
@@ -249,7 +249,7 @@ class Codec:
         """
         if self.pictures:
             raise IcmError(f"adapter {self._adapter_label()} decodes to an image; use `decompress`")
-        decoded, canvas = self._decode(data, container.MAX_PIXELS)
+        decoded, canvas = self._decode(data, max_pixels)
         rows, cols = canvas.coded_grid(canvas.padded_height // len(decoded))
         return decoded[:rows, :cols]
 
