@@ -84,6 +84,12 @@ class StoredAdapter:
             )
 
 
+def refuse_name(name: str) -> None:
+    """Raises IcmError for an adapter's name that streams can not carry."""
+    if not 0 < len(name.encode()) <= MAX_ID_BYTES or not name.isprintable():
+        raise IcmError(f"adapter name {name!r} must be 1 to {MAX_ID_BYTES} bytes of printable text")
+
+
 def make_adapter(
     name: str,
     task: str,
@@ -98,8 +104,7 @@ def make_adapter(
     Raises:
         IcmError: a name that streams can not carry, or a parameter that is not finite.
     """
-    if not 0 < len(name.encode()) <= MAX_ID_BYTES or not name.isprintable():
-        raise IcmError(f"adapter name {name!r} must be 1 to {MAX_ID_BYTES} bytes of printable text")
+    refuse_name(name)
     arrays = {path: np.asarray(leaf, np.float32) for path, leaf in paths.flatten(variables).items()}
     for path, array in arrays.items():
         if not np.isfinite(array).all():

@@ -34,9 +34,9 @@ class OptimConfig:
         optimizer: "adam", as published; "adamw", whose weight decay Adam does not see; or "muon" (orthogonalised
             momentum for kernels, Adam for the rest), which needs half the steps on small convolutional codecs.
         learning_rate: peak, reached after `warmup_steps`.
-        schedule: "constant", "milestones" (halved at each fraction of `milestones`), "cosine" (constant until
-            the fraction `decay_start` of the run, then a half cosine down to `final_fraction` of the peak) or
-            "polynomial" (the share of the run that is left, to the power `power`).
+        schedule: "constant", "milestones" (times `milestone_factor` at each fraction of `milestones`), "cosine"
+            (constant until the fraction `decay_start` of the run, then a half cosine down to `final_fraction` of the
+            peak) or "polynomial" (the share of the run that is left, to the power `power`).
         rates: path rules -> factor on the learning rate.
         weight_decay: added to the gradient before Adam sees it (coupled, as PyTorch's Adam does it), and with "adamw"
             to what Adam makes of the gradient.
@@ -54,6 +54,7 @@ class OptimConfig:
     warmup_steps: int = 0
     schedule: str = "constant"
     milestones: tuple[float, ...] = (0.5, 0.75)
+    milestone_factor: float = 0.5
     decay_start: float = 0.0
     final_fraction: float = 0.02
     power: float = 0.9

@@ -15,7 +15,8 @@ def schedule(config: OptimConfig) -> optax.Schedule:
     """Learning rate by step, warm-up included."""
     peak, total = config.learning_rate, config.total_steps
     if config.schedule == "milestones":
-        main = optax.piecewise_constant_schedule(peak, {round(total * at): 0.5 for at in config.milestones})
+        factors = {round(total * at): config.milestone_factor for at in config.milestones}
+        main = optax.piecewise_constant_schedule(peak, factors)
     elif config.schedule == "cosine":
         start = round(total * config.decay_start)
         decay = optax.cosine_decay_schedule(peak, max(1, total - start), config.final_fraction)

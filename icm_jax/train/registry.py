@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import ml_collections
 
 from icm_jax.errors import IcmError
-from icm_jax.objectives import base_codec, dense_prediction, multi_task, transfer
+from icm_jax.objectives import all_in_one, base_codec, dense_prediction, multi_task, transfer
 from icm_jax.train.config import PLAIN, SECTIONS, RunConfig, plain_values, refuse_unknown, run_config, section
 from icm_jax.train.objective import Objective
 
@@ -26,6 +26,7 @@ OBJECTIVES: dict[str, Entry] = {
     "base_codec": Entry(base_codec.SECTIONS, base_codec.base_codec),
     "transfer": Entry(transfer.SECTIONS, transfer.transfer),
     "dense_prediction": Entry(dense_prediction.SECTIONS, dense_prediction.dense_prediction),
+    "all_in_one": Entry(all_in_one.SECTIONS, all_in_one.all_in_one),
     "multi_task": Entry(multi_task.SECTIONS, multi_task.multi_task),
 }
 

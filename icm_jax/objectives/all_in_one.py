@@ -1,0 +1,279 @@
+"""All-in-One: a frozen codec learns to serve several tasks from one stream, through frozen networks that judge it.
+
+    x ─► codec + adapter ─► the shared picture ─► rate · (bpp + lmbda · 255² · mse)  ┐
+                        └─► a picture a task ─► frozen network ─► Σ weight · loss    ┴─► sum
+
+Zhao et al., section 3.4. What has one picture alone (SFMA, prompts, the codec itself) shows it to every task: the
+single-task baselines are this objective with one task and another adapter. Decoders see rounded latents, with a
+straight-through gradient; the rate is that of noisy ones.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from icm_jax import paths, plain_values
+from icm_jax.adapters import all_in_one as adapter_paths
+from icm_jax.adapters import store as adapter_store
+from icm_jax.adapters.all_in_one import AllInOneSpec
+from icm_jax.adapters.registry import adapted, initial_variables
+from icm_jax.adapters.store import StoredAdapter
+from icm_jax.codec import Codec
+from icm_jax.data.dense_sources import SOURCES, DenseSource
+from icm_jax.errors import IcmError
+from icm_jax.models.hooks import AdapterSpec
+from icm_jax.models.latent_codec import Latents
+from icm_jax.models.registry import build
+from icm_jax.models.tic import TICSpec
+from icm_jax.objectives.base_codec import CropConfig, estimated_bits
+from icm_jax.objectives.downstream import Downstream, DownstreamSpec, read_downstream
+from icm_jax.objectives.transfer import read_adapter
+from icm_jax.pretrained import store
+from icm_jax.train.config import RunConfig
+from icm_jax.train.export import make_codec
+from icm_jax.train.objective import Batch, Loss, Objective, Params, Share
+
+
+@dataclass(frozen=True)
+class AllInOneConfig:
+    """What is steered, for which tasks, and how rate and tasks are weighed.
+
+    Attributes:
+        base: the frozen codec: a codec folder, or the name of an included codec.
+        quality: rate of an included codec.
+        tasks: what is trained for; empty: the tasks of the adapter.
+        weights: of the tasks' losses, in their order; empty: those of MTI-Net.
+        rate: λ_rd, the weight of bpp + lmbda · 255² · mse against the tasks. The paper's models differ in it alone.
+        lmbda: weight of the shared picture's error against bits; 0 takes the base's.
+        drop_path: keep the frozen codec's stochastic depth on, as published; off is less noisy.
+        extends: a trained All-in-One adapter that gets `tasks` as guests; only their branches are trained.
+    """
+
+    base: str = "tic-base"
+    quality: int = 2
+    tasks: tuple[str, ...] = ()
+    weights: tuple[float, ...] = ()
+    rate: float = 1.0
+    lmbda: float = 0.0
+    drop_path: bool = True
+    extends: str = ""
+
+    def __post_init__(self) -> None:
+        if min(self.rate, self.lmbda, *self.weights, 0.0) < 0:
+            raise IcmError(
+                f"all_in_one.rate={self.rate}, lmbda={self.lmbda} and weights={self.weights} must not be negative"
+            )
+
+
+def read_data(values: Mapping[str, Any]) -> CropConfig | DenseSource:
+    """The section `data`: `name` "photos" (by default, no labels), "scenes" or "built", and the fields of that kind."""
+    source: CropConfig | DenseSource = plain_values.to_spec(
+        {"name": "photos", **values}, {"photos": CropConfig, **SOURCES}, "data"
+    )
+    return source
+
+
+SECTIONS: dict[str, Callable[..., Any]] = {
+    "all_in_one": AllInOneConfig,
+    "adapter": read_adapter,
+    "downstream": read_downstream,
+    "data": read_data,
+}
+
+
+def all_in_one(
+    run: RunConfig,
+    all_in_one: AllInOneConfig,
+    adapter: AdapterSpec | None,
+    downstream: DownstreamSpec,
+    data: CropConfig | DenseSource,
+) -> Objective:
+    """The objective of a config with the sections above.
+
+    Raises:
+        IcmError: tasks, adapter, networks and data that do not fit each other, or a name that streams can not carry.
+    """
+    adapter_store.refuse_name(run.name)
+    old = adapter_store.load(all_in_one.extends) if all_in_one.extends else None
+    spec = adapter if old is None else extended(old, adapter, all_in_one.tasks)
+    tasks = trained_tasks(all_in_one, spec)
+    judge = downstream.build(tasks, "" if isinstance(data, CropConfig) else data.dataset)
+    steered = _Steered(run, all_in_one, spec, old, tasks, judge, data)
+    has_statistics = any(kind != "params" for kind in steered.fresh_kinds())
+    return Objective(
+        initial_params=steered.initial_params,
+        loss=steered.loss,
+        batches=steered.batches,
+        batch_size=data.batch_size,
+        export=steered.export,
+        validate=None if isinstance(data, CropConfig) else steered.validate,
+        trainable=steered.trainable(),
+        statistics=("adapter/batch_stats/.*",) if has_statistics else (),
+    )
+
+
+def extended(old: StoredAdapter, adapter: AdapterSpec | None, guests: tuple[str, ...]) -> AllInOneSpec:
+    """The specification of a trained adapter with guests.
+
+    Raises:
+        IcmError: no adapter of All-in-One, no guests, or a section `adapter` that would say otherwise.
+    """
+    if not isinstance(old.spec, AllInOneSpec):
+        raise IcmError(f"adapter {old.name} is no All-in-One adapter; only to those can tasks be added")
+    if adapter is not None:
+        raise IcmError("all_in_one.extends names the adapter; leave the section adapter empty")
+    if not guests:
+        raise IcmError("all_in_one.extends needs new tasks; name them in all_in_one.tasks")
+    return adapter_paths.with_guests(old.spec, guests)
+
+
+def trained_tasks(config: AllInOneConfig, adapter: AdapterSpec | None) -> tuple[str, ...]:
+    """The tasks whose losses are minimised.
+
+    Raises:
+        IcmError: none is known, they are not the adapter's, or their weights are more or fewer.
+    """
+    own = adapter.tasks if isinstance(adapter, AllInOneSpec) else ()
+    tasks = config.tasks or own
+    if not tasks:
+        raise IcmError("all_in_one.tasks is empty, and the adapter has no tasks of its own; name one or more")
+    if own and not config.extends and set(tasks) != set(own):
+        raise IcmError(
+            f"all_in_one.tasks={tasks}, but adapter.tasks={own}; make them equal, or leave out the former"
+        )
+    if config.weights and len(config.weights) != len(tasks):
+        raise IcmError(
+            f"all_in_one.weights has {len(config.weights)} numbers for {len(tasks)} tasks; give each one"
+        )
+    return tasks
+
+
+@dataclass(frozen=True)
+class _Steered:
+    run: RunConfig
+    config: AllInOneConfig
+    adapter: AdapterSpec | None
+    old: StoredAdapter | None
+    tasks: tuple[str, ...]
+    downstream: Downstream
+    data: CropConfig | DenseSource
+    base: store.StoredCodec = field(init=False)
+    spec: TICSpec = field(init=False)
+    model: Any = field(init=False)
+
+    def __post_init__(self) -> None:
+        config = self.config
+        named = None if Path(config.base).is_dir() else config.quality
+        base = Codec.load(config.base, named).stored
+        if not isinstance(base.spec, TICSpec):
+            raise IcmError(f"all_in_one.base={config.base} is no 'tic' codec; only those can be steered")
+        if self.old is not None:
+            self.old.refuse_other_base(base)
+        spec = base.spec if config.drop_path else dataclasses.replace(base.spec, drop_path=0.0)
+        object.__setattr__(self, "base", base)
+        object.__setattr__(self, "spec", spec)
+        object.__setattr__(self, "model", build(spec, self.adapter))
+
+    def fresh_kinds(self) -> set[str]:
+        """Collections of the adapter's variables."""
+        if self.adapter is None:
+            return set()
+        return set(jax.eval_shape(partial(initial_variables, self.adapter, self.spec), jax.random.key(0)))
+
+    def trainable(self) -> tuple[str, ...]:
+        """Patterns: the adapter, of an extended one the branches of its guests, or the whole codec."""
+        if self.adapter is None:
+            return ("base/(?!.*quantiles).*",)
+        return ("adapter/params/.*" if self.old is None else f"adapter/{adapter_paths.paths_of(self.tasks)}",)
+
+    def initial_params(self, key: Array) -> dict[str, Any]:
+        tree = {
+            "base": jax.tree.map(jnp.asarray, dict(self.base.params)),
+            "downstream": self.downstream.params,
+        }
+        if self.adapter is not None:
+            fresh = paths.flatten(initial_variables(self.adapter, self.spec, key))
+            known = paths.flatten(self.old.variables) if self.old else {}
+            tree["adapter"] = paths.unflatten(
+                fresh | {path: jnp.asarray(leaf) for path, leaf in known.items()}
+            )
+        return tree
+
+    def loss(self, params: Params, batch: Batch, step: Array, key: Array) -> Loss:
+        noise, drop_path = jax.random.split(key)
+        x = _in_unit_range(batch)
+        latents, changed = self.model.apply(
+            adapted(params["base"], params.get("adapter", {})),
+            x,
+            train=True,
+            rounded=True,
+            rngs={"noise": noise, "drop_path": drop_path},
+            mutable=["batch_stats"],
+        )
+        value, metrics = self._judge(params, latents, x, batch)
+        statistics = {"adapter": {"batch_stats": changed["batch_stats"]["adapter"]}} if changed else {}
+        return Loss(value, metrics, statistics)
+
+    def _judge(
+        self, params: Params, latents: Latents, x: Array, batch: Batch
+    ) -> tuple[Array, dict[str, Array]]:
+        """What is minimised, and its parts."""
+        names = self.adapter.pictures if self.adapter else ("image",)
+        pictures = dict(zip(names, jnp.split(latents.x_hat, len(names), axis=-1), strict=True))
+        first = pictures[names[0]]
+        views = {task: jnp.clip(pictures.get(task, first), 0.0, 1.0) for task in self.tasks}
+        losses = self.downstream.losses(params["downstream"], views, x, batch)
+        known = self.config.weights or tuple(self.downstream.weights[task] for task in self.tasks)
+        of_tasks = jnp.stack(
+            [weight * losses[task] for task, weight in zip(self.tasks, known, strict=True)]
+        ).sum()
+        bpp, mse = estimated_bits(latents) / np.prod(x.shape[:3]), jnp.mean((first - x) ** 2)
+        rate_distortion = bpp + (self.config.lmbda or self.base.lmbda) * 255.0**2 * mse
+        metrics = {"bpp": bpp, "psnr": -10.0 * jnp.log10(mse), **losses}
+        return self.config.rate * rate_distortion + of_tasks, metrics
+
+    def batches(self, seed: int, share: Share, first: int) -> Iterator[Batch]:
+        if isinstance(self.data, CropConfig):
+            return self.data.batches(seed, share, first)
+        return self.data.batches(self.downstream.labels, seed, (share.index, share.count), first)
+
+    def validate(self, params: Params) -> dict[str, float]:
+        """Loss and its parts with rounded latents, means over the held-out batches."""
+        assert not isinstance(self.data, CropConfig)
+
+        @jax.jit
+        def judged(params: Params, batch: Batch) -> tuple[Array, dict[str, Array]]:
+            x = _in_unit_range(batch)
+            latents = self.model.apply(adapted(params["base"], params.get("adapter", {})), x)
+            return self._judge(params, latents, x, batch)
+
+        measured = [judged(params, batch) for batch in self.data.held_out(self.downstream.labels)]
+        parts = [{"loss": value, **metrics} for value, metrics in measured]
+        return {name: float(np.mean([part[name] for part in parts])) for name in parts[0]}
+
+    def export(self, params: Params, facts: Mapping[str, Any], folder: Path) -> list[Path]:
+        """The adapter file, or the fine-tuned codec's folder."""
+        facts = {**facts, "batch_size": self.data.batch_size, **vars(self.config)}
+        name, base = self.run.name, self.base
+        if self.adapter is None:
+            codec = make_codec(name, base.quality, base.lmbda, base.spec, params["base"], facts)
+            store.save(codec, folder / f"q{base.quality}")
+            return [folder / f"q{base.quality}"]
+        extends = (self.old.hash, *self.old.extends) if self.old else ()
+        made = adapter_store.make_adapter(
+            name, "+".join(self.tasks), self.adapter, params["adapter"], base, {"training": facts}, extends
+        )
+        adapter_store.save(made, folder / f"{name}.safetensors")
+        return [folder / f"{name}.safetensors"]
+
+
+def _in_unit_range(batch: Batch) -> Array:
+    return batch["image"].astype(jnp.float32) / 255.0
