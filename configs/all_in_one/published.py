@@ -27,6 +27,8 @@ ADAPTERS = {
     "guest": {},  # the adapter that is extended says all
 }
 EPOCHS = 10
+# Computed again for the gradient: layers of the base's stacks, adaptors and fusion, blocks of MTLoRA.
+REMAT = ("g_[as]/stb.*/layer.*", r"adapter/g_[as]/(stb\d|deconv\d|adaptors_\w+|msf_\w+)", r"layer\d+_block\d+")
 
 
 def published(name: str, variant: str, all_tasks: Sequence[str], photos: int) -> ml_collections.ConfigDict:
@@ -52,7 +54,7 @@ def published(name: str, variant: str, all_tasks: Sequence[str], photos: int) ->
     config.all_in_one.extends = "aio.safetensors" if method == "guest" else ""
     config.optim.update(learning_rate=1e-4, total_steps=EPOCHS * photos // 4)
     config.optim.update(schedule="milestones", milestones=(0.2, 0.4, 0.8), milestone_factor=0.1)
-    config.compute.remat = ("g_[as]/stb.*/layer.*",)
+    config.compute.remat = REMAT
     config.checkpoint.every_steps = 500
     config.log.every_steps = 50
     return config
