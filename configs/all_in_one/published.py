@@ -28,7 +28,11 @@ ADAPTERS = {
 }
 EPOCHS = 10
 # Computed again for the gradient: layers of the base's stacks, adaptors and fusion, blocks of MTLoRA.
-REMAT = ("g_[as]/stb.*/layer.*", r"adapter/g_[as]/(stb\d|deconv\d|adaptors_\w+|msf_\w+)", r"layer\d+_block\d+")
+REMAT = (
+    "g_[as]/stb.*/layer.*",
+    r"adapter/g_[as]/(stb\d|deconv\d|adaptors_\w+|msf_\w+)",
+    r"layer\d+_block\d+",
+)
 
 
 def published(name: str, variant: str, all_tasks: Sequence[str], photos: int) -> ml_collections.ConfigDict:

@@ -12,12 +12,15 @@ import pytest
 from configs.all_in_one import published
 from icm_jax import Codec, paths
 from icm_jax.adapters import store
+from icm_jax.adapters.all_in_one import AllInOneSpec
 from icm_jax.errors import IcmError
+from icm_jax.objectives.all_in_one import AllInOneConfig, all_in_one
+from icm_jax.objectives.base_codec import CropConfig
 from icm_jax.recognizers.mobilenet_v2 import MobileNetV2
 from icm_jax.recognizers.registry import with_params
 from icm_jax.tasks import teachers
 from icm_jax.tasks.losses import balanced_binary_cross_entropy, cross_entropy
-from icm_jax.train.config import OptimConfig
+from icm_jax.train.config import OptimConfig, run_config
 from icm_jax.train.optimizer import schedule
 from icm_jax.train.registry import parse
 from tests.test_codec import photo
@@ -66,11 +69,23 @@ def test_a_trained_adapter_gets_a_guest_and_keeps_its_pictures(base, tmp_path) -
     assert not np.array_equal(after["depth"], after["shared"])
 
 
-def test_gradients_come_through_the_networks_and_the_rate_is_weighed(base) -> None:
-    config = config_of("photos", base, "smoke")
-    _, objective = parse(config)
-    params = jax.jit(objective.initial_params)(jax.random.key(0))
-    trained, rest = paths.select(params, objective.trainable)
+class Brightness:
+    """A judge of one task that sees three times the brightness of its picture, which a frozen kernel says."""
+
+    params, weights, labels = {"kernel": jnp.full(3, 3.0)}, {"bright": 2.0}, ()
+
+    def build(self, tasks, dataset):
+        return self
+
+    def losses(self, params, pictures, x, batch):
+        return {"bright": jnp.mean((pictures["bright"] - x) @ params["kernel"]) ** 2}
+
+
+def test_rate_and_tasks_are_weighed_and_gradients_come_through_the_judge(base) -> None:
+    spec = AllInOneSpec(tasks=("bright",), middle=4, tam_hidden=4, msf_width=4, msf_window=4)
+    config = AllInOneConfig(base=str(base), rate=0.25, drop_path=False)
+    objective = all_in_one(run_config({}), config, spec, Brightness(), CropConfig())
+    trained, rest = paths.select(objective.initial_params(jax.random.key(0)), objective.trainable)
     batch = {"image": np.stack([photo(64, 64, seed) for seed in range(2)])}
 
     @jax.jit
@@ -83,11 +98,10 @@ def test_gradients_come_through_the_networks_and_the_rate_is_weighed(base) -> No
 
     (value, metrics), found = gradients(trained)
     mse = 10 ** (-metrics["psnr"] / 10)
-    lmbda = tiny_codec().lmbda
-    expected = config.all_in_one.rate * (metrics["bpp"] + lmbda * 255**2 * mse) + metrics["features"]
+    expected = 0.25 * (metrics["bpp"] + tiny_codec().lmbda * 255**2 * mse) + 2 * metrics["bright"]
     np.testing.assert_allclose(value, expected, rtol=1e-5)
-    # A head starts at zero and reaches the task alone: its gradient has come through the frozen network.
-    assert float(jnp.abs(found["adapter"]["params"]["g_s"]["head_features"]["kernel"]).max()) > 0
+    # A head reaches its own picture alone, so its gradient has come through the judge.
+    assert float(jnp.abs(found["adapter"]["params"]["g_s"]["head_bright"]["kernel"]).max()) > 0
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found))
 
 
