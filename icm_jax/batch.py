@@ -98,7 +98,7 @@ def compress_files(
             images; without one, maps are made by the network that the adapter was trained with.
     """
     quality_map = _quality_maps(codec, maps)
-    jobs, failures = _plan_outputs(find_inputs(inputs, EXTENSIONS), output, ".icm", (".icm",), force)
+    jobs, failures = plan_outputs(find_inputs(inputs, EXTENSIONS), output, ".icm", (".icm",), force)
     done: list[Coded] = []
     with tqdm(total=len(jobs), unit="image", disable=None if len(jobs) > 1 else True) as bar:
         for chunk in _chunks(jobs):
@@ -113,7 +113,7 @@ def compress_files(
             for (source, target, image), data in zip(ready, streams, strict=True):
                 with reporting(failures):
                     write_bytes(target, data)
-                    done.append(_record(source, target, image.shape, len(data), codec))
+                    done.append(record(source, target, image.shape, len(data), codec.name, codec.quality))
             bar.update(len(chunk))
     return Outcome(done, failures)
 
@@ -158,12 +158,12 @@ def decompress_files(
             decoding; `HUMAN`: the image for people; None: the adapter's first picture, or that image. An adapter that
             decodes to features gives `.npy` files, float32 [h, w, c].
     """
-    sources, foreign = _split_foreign(find_inputs(inputs, (".icm",)))
+    sources, foreign = split_foreign(find_inputs(inputs, (".icm",)))
     every = task == ALL_TASKS
     stored = adapter_store.load(adapter) if adapter else None
     features = task is None and stored is not None and not stored.codec_spec.pictures
     suffix, valid = (".npy", (".npy",)) if features else (".png", EXTENSIONS)
-    jobs, failures = _plan_outputs(sources, output, suffix, valid, force or every)
+    jobs, failures = plan_outputs(sources, output, suffix, valid, force or every)
     failures += foreign
     loaded: dict[tuple[str, int], Codec] = {}
     done: list[Coded] = []
@@ -175,7 +175,11 @@ def decompress_files(
             if features:
                 write_bytes(target, _npy(reader.features(data, max_pixels)))
                 header = container.read_header(data)
-                done.append(_record(source, target, (header.height, header.width), len(data), reader))
+                done.append(
+                    record(
+                        source, target, (header.height, header.width), len(data), reader.name, reader.quality
+                    )
+                )
                 continue
             targets = _one_a_picture(target, reader.pictures, force) if every else {"": target}
             images = (
@@ -185,7 +189,9 @@ def decompress_files(
             )
             for name, image in images.items():
                 write_image(targets[name], image)
-                done.append(_record(source, targets[name], image.shape, len(data), reader))
+                done.append(
+                    record(source, targets[name], image.shape, len(data), reader.name, reader.quality)
+                )
     return Outcome(done, failures)
 
 
@@ -214,7 +220,7 @@ def _one_a_picture(target: Path, names: Sequence[str], force: bool) -> dict[str,
     return targets
 
 
-def _split_foreign(sources: Sequence[Path]) -> tuple[list[Path], list[str]]:
+def split_foreign(sources: Sequence[Path]) -> tuple[list[Path], list[str]]:
     """Sources that may be streams, and a line for each that is none: said before outputs are looked at, since
     `icm decompress photo.png` would otherwise complain that photo.png exists."""
     streams: list[Path] = []
@@ -252,10 +258,15 @@ def _reader(
     return loaded[key]
 
 
-def _plan_outputs(
+def plan_outputs(
     sources: Sequence[Path], output: Path | None, suffix: str, valid: Sequence[str], force: bool
 ) -> tuple[list[tuple[Path, Path]], list[str]]:
-    """Pairs of input and output, and a line for every output that must not be replaced."""
+    """Pairs of input and output, and a line for every output that must not be replaced.
+
+    Args:
+        suffix: of an output whose name is not given.
+        valid: suffixes by which `output` is a file, not a folder.
+    """
     single_file = output is not None and output.suffix.lower() in valid and not output.is_dir()
     if output is not None and output.suffix.lower() in FILE_SUFFIXES and not (single_file or output.is_dir()):
         raise IcmError(
@@ -305,9 +316,10 @@ def reporting(failures: list[str], prefix: str = "") -> Iterator[None]:
         failures.append(f"{prefix}{error}")
 
 
-def _record(source: Path, target: Path, shape: tuple[int, ...], size: int, codec: Codec) -> Coded:
+def record(source: Path, target: Path, shape: tuple[int, ...], size: int, codec: str, quality: int) -> Coded:
+    """What is said of a file: `shape` begins with height and width, `size` in bytes."""
     height, width = shape[:2]
-    return Coded(source, target, width, height, size, 8 * size / (height * width), codec.name, codec.quality)
+    return Coded(source, target, width, height, size, 8 * size / (height * width), codec, quality)
 
 
 def _chunks(jobs: Sequence[tuple[Path, Path]]) -> Iterator[Sequence[tuple[Path, Path]]]:

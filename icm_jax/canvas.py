@@ -87,7 +87,9 @@ def plan(height: int, width: int, alignment: Alignment | str = Alignment.GRID) -
     return Canvas(height, width, padded_height, padded_width)
 
 
-def from_header(height: int, width: int, padded_height: int, padded_width: int, alignment: int) -> Canvas:
+def from_header(
+    height: int, width: int, padded_height: int, padded_width: int, alignment: int, z_stride: int = UNIT
+) -> Canvas:
     """Canvas as a stream states it. Any ladder an encoder may have used is accepted, impossible sizes are not.
 
     Padding is not coded, so without a bound on it a file of 60 bytes could ask for gigabytes: one pixel on a canvas
@@ -97,7 +99,7 @@ def from_header(height: int, width: int, padded_height: int, padded_width: int, 
         StreamError: the padded size is smaller than the image, far larger, or not on the grid.
     """
     canvas = Canvas(height, width, padded_height, padded_width, Alignment(alignment))
-    unit = CORE if canvas.tiled else UNIT
+    unit = CORE if canvas.tiled else z_stride
     for side, padded in ((height, padded_height), (width, padded_width)):
         if padded < side or padded % unit or (canvas.tiled and padded < TILE):
             raise StreamError(

@@ -64,6 +64,15 @@ def _parser() -> argparse.ArgumentParser:
     _add_output(compress, "one .icm file for one input, else a folder (default: beside each input)")
     _add_codec(compress)
     _add_adapter(compress)
+    compress.add_argument(
+        "-t",
+        "--task",
+        metavar="NAME",
+        help="what CODEC, a codec of a task's features, is for, or which of those in the folder CODEC",
+    )
+    compress.add_argument(
+        "--backbone", type=Path, metavar="FILE", help="of a task's codec (default: beside or above it)"
+    )
     compress.add_argument("-q", "--quality", type=int, help="rate of an included codec, 1 = smallest files")
     compress.add_argument(
         "--alignment",
@@ -94,7 +103,8 @@ def _parser() -> argparse.ArgumentParser:
         "--task",
         metavar="NAME",
         help="which of the adapter's pictures; 'all': each in a file of its own; 'human': the image for people, "
-        "of streams without adapter (default: the adapter's first picture, or that image)",
+        "of streams without adapter (default: the adapter's first picture, or that image); or which of the codecs "
+        "of features in the folder CODEC",
     )
     _add_limit(decompress)
 
@@ -191,7 +201,18 @@ def _use_compilation_cache() -> None:
 def _compress(options: argparse.Namespace) -> int:
     from icm_jax.batch import compress_files
     from icm_jax.codec import DEFAULT_CODEC, Codec
+    from icm_jax.task_files import compress_task_files, find_task_codec, load_task_codec
 
+    if folder := find_task_codec(options.codec, options.task):
+        _refuse_picture_options(options, ("adapter", "quality"))
+        task_codec, _ = load_task_codec(folder, options.task, options.backbone, encodes=True)
+        arguments = (options.inputs, options.output, options.force, options.convert_16bit)
+        return _finish(compress_task_files(task_codec, *arguments), options.json)
+    if options.task:
+        raise IcmError(
+            f"no codec of the features of {options.task!r}; give --codec the folder of one, or a folder that holds "
+            f"{options.task}/"
+        )
     codec = Codec.load(options.codec or DEFAULT_CODEC, options.quality, options.adapter)
     how = (options.alignment, options.convert_16bit, options.maps)
     outcome = compress_files(codec, options.inputs, options.output, options.force, *how)
@@ -201,10 +222,40 @@ def _compress(options: argparse.Namespace) -> int:
 def _decompress(options: argparse.Namespace) -> int:
     from icm_jax.batch import decompress_files
     from icm_jax.bitstream.container import MAX_PIXELS
+    from icm_jax.joint_decoder import JointDecoder
+    from icm_jax.pretrained.joint_decoder import load
+    from icm_jax.task_files import (
+        decompress_joint_files,
+        decompress_task_files,
+        find_joint_decoder,
+        find_task_codec,
+        load_task_codec,
+    )
 
+    if folder := find_joint_decoder(options.codec, options.task):
+        if len(options.inputs) > 1:
+            raise IcmError(
+                "streams of several tasks are read from one folder, CODED/TASK/NAME.icm; give that"
+            )
+        joint = JointDecoder(load(folder))
+        coded = Path(options.inputs[0])
+        return _finish(decompress_joint_files(joint, coded, options.output, options.force), options.json)
+    if folder := find_task_codec(options.codec, options.task):
+        _refuse_picture_options(options, ("adapter", "max_pixels"))
+        task_codec, task = load_task_codec(folder, options.task, None, encodes=False)
+        arguments = (options.inputs, options.output, options.force)
+        return _finish(decompress_task_files(task_codec, task, *arguments), options.json)
     choices = (options.adapter, options.task, options.max_pixels or MAX_PIXELS)
     outcome = decompress_files(options.codec, options.inputs, options.output, options.force, *choices)
     return _finish(outcome, options.json)
+
+
+def _refuse_picture_options(options: argparse.Namespace, names: Sequence[str]) -> None:
+    for name in names:
+        if getattr(options, name) is not None:
+            raise IcmError(
+                f"{options.codec} codes features for a task; --{name.replace('_', '-')} is for codecs of pictures"
+            )
 
 
 def _finish(outcome: "tuple[list, list[str]]", as_json: bool) -> int:

@@ -290,17 +290,7 @@ class Codec:
         """
         stream, canvas = self._open(data, max_pixels)
         symbols = self._read(stream, canvas).symbols[0]
-        z_bits, y_bits = self._coding.symbol_bits(self._stored, symbols)
-        guards = stream.payloads(container.SectionType.GUARD)
-        return Inspection(
-            header=stream.header,
-            total_bytes=len(data),
-            section_bytes=[(section.type.name, len(section.payload)) for section in stream.sections],
-            bpp=8 * len(data) / (canvas.height * canvas.width),
-            guard_bytes=sum(map(len, guards)),
-            channel_bits=y_bits.sum((0, 1)),
-            z_bits=float(z_bits.sum()),
-        )
+        return inspection(data, stream, canvas, *self._coding.symbol_bits(self._stored, symbols))
 
     def _compress_all(
         self,
@@ -384,6 +374,25 @@ class Codec:
         if canvas.alignment is Alignment.RESIZE256:
             return programs.resize(pixels, (canvas.height, canvas.width))
         return pixels[: canvas.height, : canvas.width]
+
+
+def inspection(
+    data: bytes,
+    stream: Stream,
+    canvas: Canvas,
+    z_bits: Float[np.ndarray, "hz wz n"],
+    y_bits: Float[np.ndarray, "hy wy m"],
+) -> Inspection:
+    """What is said of a stream whose symbols cost these bits."""
+    return Inspection(
+        header=stream.header,
+        total_bytes=len(data),
+        section_bytes=[(section.type.name, len(section.payload)) for section in stream.sections],
+        bpp=8 * len(data) / (canvas.height * canvas.width),
+        guard_bytes=sum(map(len, stream.payloads(container.SectionType.GUARD))),
+        channel_bits=y_bits.sum((0, 1)),
+        z_bits=float(z_bits.sum()),
+    )
 
 
 def _plan(image: np.ndarray, alignment: str, channels: int) -> Canvas:

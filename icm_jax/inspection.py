@@ -8,6 +8,9 @@ from icm_jax.bitstream import container
 from icm_jax.bitstream.header import NO_HASH
 from icm_jax.codec import Codec
 from icm_jax.evaluate.calibration import expected_losses
+from icm_jax.pretrained import store
+from icm_jax.task_codec import TaskCodec
+from icm_jax.task_files import find_task_codec
 
 BAR = 40  # columns of the longest bar
 
@@ -27,10 +30,14 @@ def report(
     """
     data = read_stream(path)
     header = container.read_header(data)
-    reader = Codec.for_stream(data, codec, adapter)
-    tasks = {"tasks": _tasks(reader, data)} if adapter else {}
-    found = reader.inspect(data, max_pixels)
     made_with = None if header.adapter_hash == NO_HASH else f"{header.adapter_id} {header.adapter_hash.hex()}"
+    tasks: dict[str, Any] = {}
+    if folder := find_task_codec(codec, None):
+        found = TaskCodec(store.load(folder)).inspect(data)
+    else:
+        reader = Codec.for_stream(data, codec, adapter)
+        tasks = {"tasks": _tasks(reader, data)} if adapter else {}
+        found = reader.inspect(data, max_pixels)
     return {
         "file": str(path),
         "bytes": len(data),

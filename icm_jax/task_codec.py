@@ -19,7 +19,8 @@ from icm_jax.bitstream import container
 from icm_jax.bitstream.container import Header, Stream
 from icm_jax.bitstream.errors import WrongCodec
 from icm_jax.bitstream.header import HASH_BYTES
-from icm_jax.canvas import LADDER, UNIT, Canvas, from_header, pad
+from icm_jax.canvas import LADDER, Canvas, from_header, pad
+from icm_jax.codec import Inspection, inspection
 from icm_jax.coding import dual_spatial
 from icm_jax.coding.latents import Quantised
 from icm_jax.errors import IcmError
@@ -63,7 +64,7 @@ class TaskCodec:
             raise IcmError(
                 f"{self.stored.name} was loaded without a backbone, which makes what is coded; give one"
             )
-        canvas = _canvas(image)
+        canvas = task_canvas(image, self.spec.z_stride)
         y, z = _programs(self.spec).analyse(self._variables, pad(image, canvas)[None])
         quantised = dual_spatial.quantise(self.stored, self._params64, np.asarray(y), np.asarray(z), [canvas])
         sections, symbol_hash = dual_spatial.write(self.stored, quantised.symbols[0])
@@ -85,17 +86,31 @@ class TaskCodec:
         Raises:
             StreamError: damaged, truncated, of another codec, or symbols that differ from the encoder's.
         """
+        features, canvas = self.features(data)
+        size = (canvas.padded_height, canvas.padded_width)
+        prediction = _programs(self.spec).decode(self._variables, features, size)
+        return np.asarray(prediction)[0, : canvas.height, : canvas.width]
+
+    def features(self, data: bytes) -> tuple[Float[Array, "1 hy wy c"], Canvas]:
+        """What the decoder is given, on the whole canvas of the image.
+
+        Raises:
+            StreamError: as `decompress`.
+        """
         stream, canvas = self._open(data)
         y_hat = self._read(stream, canvas).y_hat
-        prediction = _programs(self.spec).synthesise(
-            self._variables, y_hat, (canvas.padded_height, canvas.padded_width)
-        )
-        return np.asarray(prediction)[0, : canvas.height, : canvas.width]
+        return _programs(self.spec).synthesise(self._variables, y_hat), canvas
 
     def estimated_bits(self, image: UInt8[np.ndarray, "h w 3"]) -> float:
         """Bits of an image by the model's own estimate, before any coding."""
-        canvas = _canvas(image)
+        canvas = task_canvas(image, self.spec.z_stride)
         return float(_programs(self.spec).bits(self._variables, pad(image, canvas)[None])[0])
+
+    def inspect(self, data: bytes) -> Inspection:
+        """Header, bytes of every section, bits of every channel and the cost of the guards."""
+        stream, canvas = self._open(data)
+        symbols = self._read(stream, canvas).symbols[0]
+        return inspection(data, stream, canvas, *dual_spatial.symbol_bits(self.stored, symbols))
 
     def _open(self, data: bytes) -> tuple[Stream, Canvas]:
         stream = container.unpack(data)
@@ -104,7 +119,7 @@ class TaskCodec:
             found = f"{header.codec_id} {header.codec_hash.hex()}"
             raise WrongCodec(found, f"{self.stored.name} {self._hash().hex()}")
         sizes = (header.height, header.width, header.padded_height, header.padded_width)
-        return stream, from_header(*sizes, header.alignment)
+        return stream, from_header(*sizes, header.alignment, self.spec.z_stride)
 
     def _read(self, stream: Stream, canvas: Canvas) -> Quantised:
         header = stream.header
@@ -121,6 +136,7 @@ class _Programs(NamedTuple):
 
     analyse: Any
     synthesise: Any
+    decode: Any
     bits: Any
 
 
@@ -135,22 +151,28 @@ def _programs(spec: DoraICMSpec) -> _Programs:
         y = model.apply(variables, images(pixels), method="analyse")
         return y, codec.apply({"params": variables["params"]["codec"]}, y, method="hyper_analyse")
 
-    def synthesise(variables: Any, y_hat: Array, size: tuple[int, int]) -> Array:
-        features = codec.apply({"params": variables["params"]["codec"]}, y_hat, method="synthesise")
+    def synthesise(variables: Any, y_hat: Array) -> Float[Array, "b h w c"]:
+        return jnp.asarray(codec.apply({"params": variables["params"]["codec"]}, y_hat, method="synthesise"))
+
+    def decode(variables: Any, features: Array, size: tuple[int, int]) -> Float[Array, "b h w o"]:
         return jnp.asarray(model.apply(variables, features, size, method="decode"))
 
     def bits(variables: Any, pixels: Array) -> Array:
         return model.apply(variables, images(pixels)).bits
 
-    return _Programs(jax.jit(analyse), jax.jit(synthesise, static_argnums=2), jax.jit(bits))
+    return _Programs(jax.jit(analyse), jax.jit(synthesise), jax.jit(decode, static_argnums=2), jax.jit(bits))
 
 
-def _canvas(image: np.ndarray) -> Canvas:
-    """The image with its sides brought to multiples of the stride of z, and no further."""
+def task_canvas(image: np.ndarray, unit: int) -> Canvas:
+    """The image with its sides brought to multiples of `unit`, the stride of z, and no further.
+
+    Raises:
+        IcmError: something else than uint8 [h, w, 3], or a side that is too long.
+    """
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.shape[2:] != (3,):
         found = f"{getattr(image, 'dtype', type(image).__name__)} {getattr(image, 'shape', '')}"
         raise IcmError(f"image is {found}, expected uint8 [height, width, 3]")
     height, width, _ = image.shape
     if not 1 <= min(height, width) <= max(height, width) <= LADDER[-1]:
         raise IcmError(f"image of {width}×{height} pixels; both sides must be in 1..{LADDER[-1]}, resize it")
-    return Canvas(height, width, *(-(-side // UNIT) * UNIT for side in (height, width)))
+    return Canvas(height, width, *(-(-side // unit) * unit for side in (height, width)))

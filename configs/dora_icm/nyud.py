@@ -21,18 +21,15 @@ eva02_large_patch14_448.mim_m38m_ft_in22k with patches of 16:
         write_backbone(Path('backbone.safetensors'), load_eva02(Path('CHECKPOINT'), 16, (28, 36))[1], {})"
 
 Tasks: semseg, depth, normals, edge. `:smoke` takes two steps on rendered scenes.
-The paper's ablation: `--config.model.rank=0` (fixed backbone), with `--config.trainable='("model/.*",)'` too (full
-fine-tuning), `--config.model.compress=False` (what VVC is judged by), and
-`--config.dense.supervise_preliminary=False`.
+The ablation and the baselines of the paper go by their names behind the task, `:semseg,lora`; all of them:
+configs/dora_icm/methods.py.
 """
 
 import ml_collections
 
-from configs.dora_icm.published import published, smoke
+from configs.dora_icm.published import published
 
 
 def get_config(variant: str = "semseg") -> ml_collections.ConfigDict:
-    """The published recipe of a task."""
-    config = published("nyud", "semseg" if variant == "smoke" else variant, grid=(28, 36))
-    config.data.set = "nyud_mt/invpt"
-    return smoke(config) if variant == "smoke" else config
+    """The published recipe of a task, or TASK,METHOD."""
+    return published("nyud", variant)

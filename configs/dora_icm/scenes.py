@@ -10,12 +10,15 @@ Then a task on it, frozen but for its DoRA layers:
     python -m icm_jax.main --config=configs/dora_icm/scenes.py:dora --config.dense.task=semseg \
         --config.dense.backbone=runs/backbone/codecs/backbone.safetensors --workdir=runs/semseg
 
-`:dora`, `:lora`, `:fixed` (backbone as it is), `:full` (backbone trained too), `:no-supervision` (of the preliminary
-prediction) are the paper's ablation. `:smoke` takes two steps. For another task set model.outputs to its channels.
+The other methods of `configs/dora_icm/methods.py` go by their names: `:full`, `:lora`, `:full-baseline` …
+`:smoke` takes two steps, `:smoke,METHOD` those of another method. For another task set model.outputs to its channels.
+`:small,METHOD` is a tenth of the network, trained for a tenth of the steps: the chain of docs/dora_icm.md in minutes.
 """
 
 import ml_collections
 
+from configs.dora_icm.methods import ALL, change
+from icm_jax.adapters.low_rank import QKV
 from icm_jax.train.registry import default_config
 
 CHANNELS = {"semseg": 6, "depth": 1, "normals": 3, "edge": 1}
@@ -23,21 +26,29 @@ CHANNELS = {"semseg": 6, "depth": 1, "normals": 3, "edge": 1}
 
 def get_config(variant: str = "dora") -> ml_collections.ConfigDict:
     """A model of 128×128 pictures with a backbone of EVA-02's layout, 12 blocks of 192 channels."""
+    size, _, method = variant.rpartition(",")
+    if method in ("smoke", "small"):
+        size, method = method, "dora"
     config = default_config("dense_prediction")
-    config.name = f"scenes-{variant}"
+    config.name = "scenes"
     config.model = {
-        "outputs": CHANNELS["normals" if variant == "backbone" else "semseg"],
+        "outputs": CHANNELS["semseg"],
         "width": 192,
         "depth": 12,
         "heads": 3,
         "sub_ln": False,
+        "patch": 16,
         "grid": (8, 8),
-        "rank": 0 if variant in ("backbone", "fixed", "full") else 8,
-        "magnitude": variant != "lora",
+        "tap": "last",
+        "rank": 8,
+        "alpha": 8.0,
+        "magnitude": True,
+        "targets": QKV,
         "preliminary": (64, 48, 32),
         "N": 64,
-        "compress": variant != "backbone",
+        "compress": True,
         "decoder_widths": (64, 48, 32),
+        "decoder_blocks": 2,
     }
     config.data = {"name": "scenes", "count": 2000, "size": 128, "seed": 1, "batch_size": 8, "folder": ""}
     config.optim.update(
@@ -45,19 +56,31 @@ def get_config(variant: str = "dora") -> ml_collections.ConfigDict:
     )
     config.checkpoint.every_steps = 1000
     config.log.every_steps = 50
-    if variant == "backbone":
+    if method == "backbone":
+        config.name = "scenes-backbone"
+        config.model.update(outputs=CHANNELS["normals"], rank=0, compress=False)
         config.dense.task = "normals"
-    if variant in ("backbone", "full"):
-        config.trainable = ("model/.*",)
-    if variant == "no-supervision":
-        config.dense.supervise_preliminary = False
-    if variant == "smoke":
+        config.trainable = ALL
+    else:
+        change(config, method)
+    if config.model.patch == 14:
+        config.data.size = 112  # the same grid of patches
+    if size == "small":
+        config.model.update(width=96, depth=4, preliminary=(48, 32), N=32)
+        config.model.update(decoder_widths=_narrow(config, (48, 32, 16, 8)), decoder_blocks=1)
+        config.optim.update(learning_rate=1e-3, total_steps=2000, warmup_steps=100, ema_decay=0.99)
+    if size == "smoke":
+        config.model.update(width=24, depth=4, heads=2, rank=min(config.model.rank, 2), preliminary=(8,))
         config.model.update(
-            width=24, depth=2, heads=2, preliminary=(16, 8), N=16, decoder_widths=(16, 16, 16)
+            N=8, decoder_widths=_narrow(config, (16, 16, 16, 16)), decoder_blocks=1, grid=(4, 4)
         )
-        config.model.update(grid=(4, 4))
-        config.data.update(count=8, size=64)
+        config.data.update(count=8, size=4 * config.model.patch)
         config.optim.total_steps = 2
         config.checkpoint.every_steps = 2
         config.log.every_steps = 1
     return config
+
+
+def _narrow(config: ml_collections.ConfigDict, widths: tuple[int, ...]) -> tuple[int, ...]:
+    """As many stages as the method has."""
+    return widths[: len(config.model.decoder_widths)]

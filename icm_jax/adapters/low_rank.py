@@ -148,6 +148,26 @@ def bind(spec: LowRankSpec, adapters: paths.Tree, train: bool = False) -> dict[s
     )
 
 
+def refuse_misfit(adapters: paths.Tree, base: paths.Tree) -> None:
+    """Raises IcmError for adapters of layers that the base does not have, or has in another size.
+
+    Flax itself takes them without a word: what no layer asks for is never looked at.
+    """
+    kernels = paths.flatten(base)
+    for module, own in _modules(adapters).items():
+        kernel = kernels.get(f"{module}/kernel")
+        if kernel is None:
+            raise IcmError(
+                f"the adapter has a layer {module}, the base has none; it was made for another depth or model"
+            )
+        wanted = (own["a"].shape[-2], own["b"].shape[-1])
+        if wanted != tuple(kernel.shape[-2:]):
+            raise IcmError(
+                f"the adapter's {module} is for a kernel {list(wanted)}, the base has {list(kernel.shape[-2:])}; "
+                "it was made for another width"
+            )
+
+
 def stack(adapters: Sequence[paths.Tree]) -> dict[str, Any]:
     """Several adapters of one base as one tree, the first axis of every leaf counting them."""
     return dict(jax.tree.map(lambda *leaves: jnp.stack(leaves), *adapters))
@@ -166,7 +186,12 @@ class Merged(NamedTuple):
 
 
 def merge(spec: LowRankSpec, base: paths.Tree, adapters: paths.Tree) -> Merged:
-    """Parameters that do without an adapter what the base does with it. Sums in float64, on the host."""
+    """Parameters that do without an adapter what the base does with it. Sums in float64, on the host.
+
+    Raises:
+        IcmError: an adapter of another base.
+    """
+    refuse_misfit(adapters, base)
     leaves, norms = paths.flatten(base), {}
     for module, own in _modules(adapters).items():
         kernel = leaves[f"{module}/kernel"]

@@ -17,6 +17,7 @@ EXAMPLES = """examples:
   icm data check nyud_mt                                  compare with digests, decode every sample
   icm data show nyud_mt -o nyud.html                      a page of samples with labels drawn
   icm data export nyud_mt -o nyud_files                   photos and labels as files, for icm eval
+  icm data scenes -o scenes --count 48 --seed 2           rendered scenes as such files, no download
 """
 
 
@@ -84,6 +85,20 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
         "--size", type=int, nargs=2, metavar=("H", "W"), help="one size for all (default: their own)"
     )
     export.add_argument("--limit", type=int, default=0, metavar="N", help="only the first so many")
+
+    scenes = _action(
+        actions,
+        "scenes",
+        _scenes,
+        "rendered scenes and their labels as files, as icm eval reads them",
+        "icm data scenes -o scenes --count 48 --seed 2",
+    )
+    scenes.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder to write")
+    scenes.add_argument("--count", type=int, default=48, metavar="N", help="scenes (%(default)s)")
+    scenes.add_argument("--size", type=int, default=128, help="side in pixels (%(default)s)")
+    scenes.add_argument(
+        "--seed", type=int, default=2, help="which scenes (%(default)s; training takes those of 1)"
+    )
 
     listing = _action(actions, "list", _list, "what can be built, and what is", "icm data list --json")
     listing.add_argument("--json", action="store_true", help="print records instead of text")
@@ -155,6 +170,14 @@ def _export(options: argparse.Namespace) -> int:
     size = tuple(options.size) if options.size else None
     count = export_split(built, options.split, options.output, size, options.limit)
     print(f"{options.output}: {count:,} pictures of {options.split}")
+    return DONE
+
+
+def _scenes(options: argparse.Namespace) -> int:
+    from icm_jax.data.export import export_scenes
+
+    export_scenes(options.count, options.size, options.seed, options.output)
+    print(f"{options.output}: {options.count:,} scenes of seed {options.seed}")
     return DONE
 
 

@@ -18,6 +18,7 @@ from icm_jax.data.augmentation import Size, finished, prepared, resized
 from icm_jax.data.datasets import BuiltSet, Sample, SampleSource
 from icm_jax.data.image_io import write_bytes, write_image
 from icm_jax.data.label_rules import KINDS, Kind
+from icm_jax.data.scenes import SceneSource
 from icm_jax.errors import IcmError
 
 IMAGES = "images"
@@ -47,6 +48,20 @@ def export_split(built: BuiltSet, split: str, out: Path, size: Size | None = Non
     if rows:
         write_bytes(out / TABLE, _table(rows))
     return count
+
+
+def export_scenes(count: int, size: int, seed: int, out: Path) -> None:
+    """Writes the first `count` scenes of a seed (`icm_jax.data.scenes`), pictures and labels of all their tasks.
+
+    Raises:
+        IcmError: no scene, or a size too small for one.
+    """
+    if count < 1:
+        raise IcmError(f"count={count}; export at least one scene")
+    source = SceneSource(count, size, seed)
+    for i in range(count):
+        scene = source[i]
+        _write_maps({**scene, "edge": scene["boundary"]}, f"{i:06}", out, None)
 
 
 def _labels_of(built: BuiltSet) -> list[str]:

@@ -113,6 +113,8 @@ RECIPES: dict[str, Recipe] = {
     "astmt-nyud": Recipe(Warp((512, 512), 0.0, (1.0, 1.2, 1.5), of_these=True), Resize((512, 512))),
     "invpt-pascal": Recipe(ScaleAndCrop((512, 512)), Pad((512, 512))),
     "invpt-nyud": Recipe(ScaleAndCrop((448, 576)), Pad((448, 576))),
+    "invpt-pascal-14": Recipe(ScaleAndCrop((504, 504)), Pad((504, 504))),  # whole patches of 14 pixels, and
+    "invpt-nyud-14": Recipe(ScaleAndCrop((448, 560)), Pad((448, 560))),  # a grid of them that divides by 4
 }
 
 

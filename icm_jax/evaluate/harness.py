@@ -40,7 +40,7 @@ from icm_jax.evaluate.records import (
     plain_counters,
     read_records,
 )
-from icm_jax.evaluate.subjects import FeatureCodec, PredictionCodec, Subject, file_extension
+from icm_jax.evaluate.subjects import FeatureCodec, JointCodec, PredictionCodec, Subject, file_extension
 from icm_jax.tasks.task import Features
 
 
@@ -277,7 +277,7 @@ def _head(subject: Subject) -> dict[str, Any]:
 
 
 def _makes_pictures(subject: Subject) -> bool:
-    return not isinstance(subject.codec, (PredictionCodec, FeatureCodec))
+    return not isinstance(subject.codec, (PredictionCodec, JointCodec, FeatureCodec))
 
 
 def _judged_how(judge: Judge | None, protocol: Protocol) -> str:

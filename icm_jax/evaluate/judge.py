@@ -19,8 +19,11 @@ from icm_jax.errors import IcmError
 from icm_jax.evaluate.records import CountersByTruth
 from icm_jax.evaluate.subjects import PICTURES
 from icm_jax.metrics.metric import AGREEMENT, Metric
+from icm_jax.pretrained.dora_icm import BACKBONE_FILE, read_backbone
+from icm_jax.pretrained.task_network import read_network
 from icm_jax.recognizers.mtlora import of_tasks
 from icm_jax.recognizers.registry import find_weights, load_recognizer
+from icm_jax.task_network import TaskNetwork
 from icm_jax.tasks.dense_answers import dense_answers
 from icm_jax.tasks.registry import get_task
 from icm_jax.tasks.task import Features, Labels, Picture, Size, Task
@@ -165,8 +168,10 @@ def load_judge(
 
     Args:
         recognizer: name of a network, the task's first by default, or "mtlora" for any task of every pixel that its
-            file has. A task without any judges predictions.
-        weights: the network's file or the folder that holds it; see `recognizers.registry.load_recognizer`.
+            file has, or the file of a network of DoRA-ICM (`icm_jax.task_network`). A task without any judges
+            predictions.
+        weights: the network's file or the folder that holds it; see `recognizers.registry.load_recognizer`. Of a
+            network of DoRA-ICM its backbone, by default the one beside it.
         labels: file or folder of the task's kind; "" counts agreement only, None nothing.
         published: pictures will have been resized before they are coded; see `icm_jax.evaluate.protocol`.
 
@@ -176,6 +181,8 @@ def load_judge(
     chosen = get_task(task)
     if recognizer == "mtlora":
         return _of_several(chosen, weights, labels)
+    if recognizer.endswith(".safetensors"):
+        return _trained_here(chosen, Path(recognizer), weights, labels)
     name = recognizer or next(iter(chosen.recognizers), "")
     if name not in chosen.recognizers and (name or not labels):
         known = ", ".join(chosen.recognizers) or "none is included; build a Judge in Python"
@@ -214,6 +221,20 @@ def _of_several(task: Task, weights: str, labels: str | None) -> Judge:
     answers = functools.partial(dense_answers(task.read_output), network)
     found = task.open_labels(Path(labels)) if labels else None
     return Judge(task, answers, found, {"name": f"mtlora#{name}", "weights_sha256": digest})
+
+
+def _trained_here(task: Task, file: Path, weights: str, labels: str | None) -> Judge:
+    stored = read_network(file)
+    read_output = task.read_output
+    if read_output is None or stored.task != PICTURES.get(task.name, task.name):
+        raise IcmError(f"{file} predicts {stored.task!r}, not {task.name}; give a network of the task")
+    network = TaskNetwork(stored, read_backbone(Path(weights or file.with_name(BACKBONE_FILE))))
+    found = task.open_labels(Path(labels)) if labels else None
+
+    def answers(pictures: Sequence[Picture]) -> list[Any]:
+        return [read_output(network.predict(picture)) for picture in pictures]
+
+    return Judge(task, answers, found, {"name": stored.name, "weights_sha256": stored.digest})
 
 
 def label_digest(label: Any) -> str:

@@ -5,7 +5,9 @@
 NAME is an included codec, a classical codec (`icm_jax.evaluate.anchors`), an exported codec's folder, or a folder of
 such folders q1, q2, …. ADAPTER is a file of an adapter on it, PICTURE one of the pictures that this adapter decodes
 to. Quality maps, where an adapter takes any, are made by the network it was trained with. For a codec of a task's
-features (DoRA-ICM) its backbone stands in the place of the adapter. Without qualities all that there are, or a
+features (DoRA-ICM) its backbone stands in the place of the adapter, for a classical codec the file of a pre-processor.
+The folder of a decoder of several tasks codes for all of them and decodes the task that is evaluated; its backbone lies
+in it. Without qualities all that there are, or a
 classical codec's sweep. With BPP a classical codec searches, for every image, the largest file that is not above that
 rate. Texts of one CURVE make one curve; where its points have no qualities of their own, such as several adapters on
 one codec, POINT numbers them.
@@ -26,9 +28,13 @@ from icm_jax.codec import Codec, Estimate
 from icm_jax.errors import IcmError
 from icm_jax.evaluate.anchors import ANCHORS, AT_RATE, AnchorAt, AnchorAtRate, get_anchor
 from icm_jax.evaluate.measure import ImageCodec
+from icm_jax.joint_decoder import JointDecoder
 from icm_jax.models.dora_icm.spec import DoraICMSpec
 from icm_jax.pretrained import store
-from icm_jax.pretrained.dora_icm import read_backbone
+from icm_jax.pretrained.dora_icm import BACKBONE_FILE, read_backbone
+from icm_jax.pretrained.joint_decoder import DECODER_FILE
+from icm_jax.pretrained.joint_decoder import load as load_joint_decoder
+from icm_jax.pretrained.preprocessor import StoredPreprocessor, read_preprocessor
 from icm_jax.pretrained.store import StoredCodec
 from icm_jax.recognizers.quality_map import photo_map
 from icm_jax.recognizers.recognizer import Recognizer
@@ -41,7 +47,13 @@ SYNTAX = re.compile(
 )
 
 # What adapters of several tasks call the picture of a task, where its name is another.
-PICTURES = {"saliency": "sal", "semseg-nyud": "semseg", "boundary": "edge", "boundary-nyud": "edge"}
+PICTURES = {
+    "saliency": "sal",
+    "semseg-nyud": "semseg",
+    "semseg-scenes": "semseg",
+    "boundary": "edge",
+    "boundary-nyud": "edge",
+}
 
 
 class Subject(NamedTuple):
@@ -140,6 +152,66 @@ class PredictionCodec:
         return Estimate(bits, bits / (image.shape[0] * image.shape[1]), np.zeros((0, 0), np.float32))
 
 
+@dataclass(frozen=True)
+class JointCodec:
+    """Codecs of several tasks, whose streams are decoded together to the prediction of one of them.
+
+    A file holds the streams of all tasks, four bytes of length before each: what the decoder needs is what counts.
+    """
+
+    decoder: JointDecoder
+    task: str
+
+    @property
+    def name(self) -> str:
+        return "+".join(self.decoder.codecs)
+
+    @property
+    def quality(self) -> int:
+        return self.decoder.codecs[self.task].stored.quality
+
+    @property
+    def hash(self) -> str:
+        return f"{self.decoder.stored.digest}#{self.task}"
+
+    def compress(self, image: np.ndarray) -> bytes:
+        streams = self.decoder.compress(image).values()
+        return b"".join(len(stream).to_bytes(4, "little") + stream for stream in streams)
+
+    def decompress(self, data: bytes) -> np.ndarray:
+        streams = {}
+        for task in self.decoder.codecs:
+            size = int.from_bytes(data[:4], "little")
+            streams[task], data = data[4 : 4 + size], data[4 + size :]
+        return self.decoder.decompress(streams)[self.task]
+
+
+@dataclass(frozen=True)
+class PreprocessedCodec:
+    """A classical codec that codes what a pre-processor makes of a picture."""
+
+    preprocessor: StoredPreprocessor
+    codec: AnchorAt | AnchorAtRate
+
+    @property
+    def name(self) -> str:
+        return f"{self.codec.name}+preprocessor"
+
+    @property
+    def quality(self) -> int:
+        return self.codec.quality
+
+    @property
+    def hash(self) -> str:
+        return f"{self.codec.hash}+{self.preprocessor.digest}"
+
+    def compress(self, image: np.ndarray) -> bytes:
+        return self.codec.compress(self.preprocessor(image))
+
+    def decompress(self, data: bytes) -> np.ndarray:
+        return self.codec.decompress(data)
+
+
 def load_subjects(texts: Sequence[str], task: str = "", alignment: str = "grid") -> list[Subject]:
     """The codecs behind the texts, at every quality, in order.
 
@@ -163,6 +235,8 @@ def load_subjects(texts: Sequence[str], task: str = "", alignment: str = "grid")
 
 def file_extension(codec: ImageCodec) -> str:
     """Of the codec's files, without the dot."""
+    if isinstance(codec, PreprocessedCodec):
+        codec = codec.codec
     return codec.anchor.extension if isinstance(codec, (AnchorAt, AnchorAtRate)) else "icm"
 
 
@@ -188,13 +262,17 @@ def _load(text: str, task: str, alignment: str) -> Iterator[Subject]:
     qualities = [int(number) for number in (match["qualities"] or "").split(",") if number]
     rates = [_rate(text, number) for number in (match["rates"] or "").split(",") if number]
     if name in ANCHORS:
-        yield from _anchor_points(name, curve, qualities, rates)
+        points = _anchor_points(name, curve, qualities, rates)
+        yield from _preprocessed(points, curve, Path(match["adapter"])) if match["adapter"] else points
         return
     if rates:
         raise IcmError(
             f"{text!r}: a rate can be searched for a classical codec ({', '.join(ANCHORS)}) only; "
             "give qualities behind a colon"
         )
+    if (Path(name) / DECODER_FILE).is_file():
+        yield _joint(text, name, curve, match["adapter"], PICTURES.get(task, task))
+        return
     for stored in _stored(name, qualities):
         if isinstance(stored.spec, DoraICMSpec):
             if not match["adapter"]:
@@ -231,6 +309,23 @@ def _anchor_points(
         yield Subject(curve or name, quality, anchor.at(quality))
     for rate in rates:
         yield Subject(curve or f"{name}{AT_RATE}", rate, AnchorAtRate(anchor, rate))
+
+
+def _preprocessed(points: Iterator[Subject], curve: str | None, file: Path) -> Iterator[Subject]:
+    preprocessor = read_preprocessor(file)
+    for point in points:
+        assert isinstance(point.codec, (AnchorAt, AnchorAtRate))
+        codec = PreprocessedCodec(preprocessor, point.codec)
+        yield Subject(curve or codec.name, point.quality, codec)
+
+
+def _joint(text: str, name: str, curve: str | None, backbone: str | None, task: str) -> Subject:
+    stored = load_joint_decoder(Path(name))
+    if task not in stored.codecs:
+        raise IcmError(f"{text!r} does not predict {task or 'pictures'}; it reads {', '.join(stored.codecs)}")
+    weights = read_backbone(Path(backbone or Path(name) / BACKBONE_FILE))
+    codec = JointCodec(JointDecoder(stored, weights), task)
+    return Subject(curve or codec.name, codec.quality, codec)
 
 
 def _stored(name: str, qualities: list[int]) -> list[StoredCodec]:

@@ -26,6 +26,7 @@ from icm_jax.models.eva02 import normalise
 from icm_jax.models.registry import model_spec
 from icm_jax.pretrained import dora_icm as stored
 from icm_jax.pretrained import store
+from icm_jax.pretrained.task_network import NETWORK_FILE, write_network
 from icm_jax.tasks.dense import DenseTask, dense_task, rate_task_loss
 from icm_jax.train.config import RunConfig
 from icm_jax.train.objective import Batch, Loss, Objective, Params, Share
@@ -40,6 +41,7 @@ class DenseConfig:
         lmbda: weight of the task against bits a pixel.
         supervise_preliminary: also judge the preliminary prediction, as published.
         dropout: of the adapters' inputs.
+        drop_path: stochastic depth of the backbone's last block; for backbones that are trained whole.
         backbone: a `backbone.safetensors` of another run; "" starts from random weights.
     """
 
@@ -47,6 +49,7 @@ class DenseConfig:
     lmbda: float = 1.0
     supervise_preliminary: bool = True
     dropout: float = 0.0
+    drop_path: float = 0.0
     backbone: str = ""
 
 
@@ -102,7 +105,8 @@ class _DensePrediction:
 
     def loss(self, params: Params, batch: Batch, step: Array, key: Array) -> Loss:
         noise, dropout, drop_path = jax.random.split(key, 3)
-        output, changed = dora_icm.DoraICM(self.spec).apply(
+        model = dora_icm.DoraICM(self.spec, self.spec.backbone(drop_path=self.config.drop_path))
+        output, changed = model.apply(
             dora_icm.variables(self.spec, params["model"], params["batch_stats"], True, self.config.dropout),
             normalise(batch["image"].astype(jnp.float32) / 255.0),
             train=True,
@@ -135,9 +139,9 @@ class _DensePrediction:
         return {name: float(np.mean(values)) for name, values in losses.items()}
 
     def export(self, params: Params, facts: Mapping[str, Any], folder: Path) -> list[Path]:
-        """The backbone; beside it what was trained on it: the codec of the task, and the adapter alone."""
+        """The backbone; beside it what was trained on it: the task's codec or network, and the adapter alone."""
         facts = {**facts, **dataclasses.asdict(self.config), "data": source_values(self.data)}
-        written = [folder / "backbone.safetensors"]
+        written = [folder / stored.BACKBONE_FILE]
         stored.write_backbone(written[0], params["model"]["backbone"], facts)
         if self.spec.rank:
             base = stored.Backbone(stored.backbone_hash(params["model"]["backbone"]))
@@ -153,4 +157,8 @@ class _DensePrediction:
             )
             store.save(made, folder / "q1")
             written.append(folder / "q1")
+        else:
+            written.append(folder / NETWORK_FILE)
+            own = (params["model"], params["batch_stats"])
+            write_network(written[-1], self.run.name, self.spec, *own, facts)
         return written

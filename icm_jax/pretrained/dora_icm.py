@@ -14,11 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
-import safetensors.numpy
 
 from icm_jax import paths
-from icm_jax.data.image_io import write_bytes
 from icm_jax.entropy.bit_estimator import estimator_tables
 from icm_jax.entropy.tables import centred_scale_table, gaussian_tables
 from icm_jax.errors import IcmError
@@ -26,7 +23,9 @@ from icm_jax.models.dora_icm import model
 from icm_jax.models.dora_icm.spec import DoraICMSpec
 from icm_jax.pretrained import store
 from icm_jax.pretrained.store import StoredCodec
+from icm_jax.pretrained.tree_file import read_tree, write_tree
 
+BACKBONE_FILE = "backbone.safetensors"
 BESIDE_THE_CODEC = ("adapter", "preliminary", "tap_join", "decoder")
 
 
@@ -88,24 +87,35 @@ def variables(codec: StoredCodec, backbone: paths.Tree | None = None) -> dict[st
     """
     spec = codec.spec
     assert isinstance(spec, DoraICMSpec)
-    if backbone is not None and backbone_hash(backbone) != spec.base_hash:
+    if backbone is not None:
+        refuse_other_backbone(codec, backbone)
+    params, batch_stats = trees(codec)
+    if backbone is not None:
+        params["backbone"] = backbone
+    return model.variables(spec, params, batch_stats)
+
+
+def refuse_other_backbone(codec: StoredCodec, backbone: paths.Tree) -> None:
+    """Raises IcmError for a backbone that is not the one that the codec's adapters belong to."""
+    assert isinstance(codec.spec, DoraICMSpec)
+    if (found := backbone_hash(backbone)) != codec.spec.base_hash:
         raise IcmError(
-            f"{codec.name} needs the backbone {spec.base_hash[:16]}, this one is {backbone_hash(backbone)[:16]}; "
+            f"{codec.name} needs the backbone {codec.spec.base_hash[:16]}, this one is {found[:16]}; "
             "load the weights it was trained on"
         )
+
+
+def trees(codec: StoredCodec) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Parameters without the backbone, and running statistics, as `to_stored` was given them."""
     beside = {*BESIDE_THE_CODEC, "batch_stats"}
     params = {part: codec.params[part] for part in BESIDE_THE_CODEC if part in codec.params}
     params["codec"] = {part: tree for part, tree in codec.params.items() if part not in beside}
-    if backbone is not None:
-        params["backbone"] = backbone
-    return model.variables(spec, params, codec.params["batch_stats"])
+    return params, codec.params["batch_stats"]
 
 
 def write_backbone(file: Path, backbone: paths.Tree, facts: Mapping[str, Any]) -> None:
-    """A backbone as one safetensors file of our paths, with facts about its training."""
-    arrays = {path: np.asarray(leaf, np.float32) for path, leaf in paths.flatten(backbone).items()}
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(file, safetensors.numpy.save(arrays, {"training": json.dumps(dict(facts), default=str)}))
+    """A backbone as one file, with facts about its training."""
+    write_tree(file, backbone, {"training": json.dumps(dict(facts), default=str)})
 
 
 def read_backbone(file: Path) -> dict[str, Any]:
@@ -114,7 +124,4 @@ def read_backbone(file: Path) -> dict[str, Any]:
     Raises:
         IcmError: no such file, or a damaged one.
     """
-    try:
-        return paths.unflatten(safetensors.numpy.load_file(file))
-    except (OSError, safetensors.SafetensorError) as error:
-        raise IcmError(f"{file}: no backbone ({error}); give the backbone.safetensors of a run") from None
+    return read_tree(file, f"backbone; give the {BACKBONE_FILE} of a run").tree

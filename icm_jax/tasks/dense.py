@@ -79,8 +79,15 @@ def dense_task(dataset: str, task: str) -> DenseTask:
 def rate_task_loss(
     output: Output, label: Array, task: DenseTask, lmbda: float | Array, supervise_preliminary: bool = True
 ) -> tuple[Float[Array, ""], dict[str, Array]]:
-    """bpp + lmbda · weight · (loss of the prediction + loss of the preliminary one, enlarged), and its parts."""
+    """bpp + lmbda · weight · (loss of the prediction + loss of the preliminary one, enlarged), and its parts.
+
+    Raises:
+        IcmError: a label of another size than the prediction.
+    """
     height, width = output.prediction.shape[1:3]
+    if label.shape[1:3] != (height, width):
+        found = "×".join(map(str, label.shape[1:3][::-1]))
+        raise IcmError(f"label of {found} for a prediction of {width}×{height}; bring it to the photo's size")
     bpp = output.bits.mean() / (height * width)
     final = task.loss(output.prediction, label)
     parts = {"estimated_bpp": bpp, "final": final}

@@ -18,6 +18,7 @@ TASKS: dict[str, Task] = {
     "classification": classification.TASK,
     "semseg": semseg.TASK,
     "semseg-nyud": semseg.TASK_NYUD,
+    "semseg-scenes": semseg.TASK_SCENES,
     "human_parts": human_parts.TASK,
     "saliency": saliency.TASK,
     "depth": depth.TASK,

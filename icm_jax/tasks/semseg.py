@@ -14,7 +14,7 @@ from icm_jax.tasks.dense_answers import dense_answers
 from icm_jax.tasks.labels import LabelFolder, read_class_map
 from icm_jax.tasks.task import Counters, Labels, Task
 
-VOC_CLASSES, NYUD_CLASSES = 21, 40
+VOC_CLASSES, NYUD_CLASSES, SCENE_CLASSES = 21, 40, 6
 
 
 def segmentation_task(name: str, classes: int, recognizers: tuple[str, ...] = ()) -> Task:
@@ -62,3 +62,4 @@ def _scores(counters: Counters, labels: Labels | None) -> dict[str, float]:
 
 TASK = segmentation_task("semseg", VOC_CLASSES, ("espnet-v2",))
 TASK_NYUD = segmentation_task("semseg-nyud", NYUD_CLASSES)
+TASK_SCENES = segmentation_task("semseg-scenes", SCENE_CLASSES)

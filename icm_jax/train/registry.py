@@ -7,7 +7,15 @@ from typing import Any, NamedTuple
 import ml_collections
 
 from icm_jax.errors import IcmError
-from icm_jax.objectives import all_in_one, base_codec, dense_prediction, multi_task, transfer
+from icm_jax.objectives import (
+    all_in_one,
+    base_codec,
+    dense_prediction,
+    joint_decoder,
+    multi_task,
+    preprocessor,
+    transfer,
+)
 from icm_jax.train.config import PLAIN, SECTIONS, RunConfig, plain_values, refuse_unknown, run_config, section
 from icm_jax.train.objective import Objective
 
@@ -27,6 +35,8 @@ OBJECTIVES: dict[str, Entry] = {
     "transfer": Entry(transfer.SECTIONS, transfer.transfer),
     "dense_prediction": Entry(dense_prediction.SECTIONS, dense_prediction.dense_prediction),
     "all_in_one": Entry(all_in_one.SECTIONS, all_in_one.all_in_one),
+    "joint_decoder": Entry(joint_decoder.SECTIONS, joint_decoder.joint_decoder),
+    "preprocessor": Entry(preprocessor.SECTIONS, preprocessor.preprocessor),
     "multi_task": Entry(multi_task.SECTIONS, multi_task.multi_task),
 }
 

@@ -6,9 +6,11 @@ import json
 import numpy as np
 import pytest
 
+from configs.dora_icm.methods import METHODS
 from icm_jax.data.builders.build import build
-from icm_jax.data.recipes import RECIPES, Recipe, Resize, Warp
+from icm_jax.data.recipes import RECIPES, Recipe, Resize, Warp, get_recipe
 from icm_jax.errors import IcmError
+from icm_jax.objectives.dense_prediction import read_model
 from icm_jax.pretrained import store
 from icm_jax.tasks.dense import TASKS
 from icm_jax.train import loop
@@ -29,6 +31,29 @@ def test_published_recipes_of_every_task(dataset: str, task: str) -> None:
     assert objective.batch_size == 2
     assert (run.optim.total_steps, run.optim.learning_rate, run.optim.weight_decay) == (160_000, 2e-5, 1e-6)
     assert config.model.outputs == TASKS[dataset][task].outputs
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_of_the_ablation_is_a_config(method: str) -> None:
+    for dataset, variant in (("nyud", "semseg"), ("pascal", "normals"), ("scenes", "small")):
+        config = config_of(dataset, f"{variant},{method}")
+        run, _ = parse(config)
+        spec = read_model(config.model.to_dict())
+        assert bool(run.trainable) == (method in ("full", "scratch", "full-baseline"))
+        assert spec.compress == (not method.endswith("baseline"))
+        assert len(spec.decoder_widths) == (4 if method == "full-decoder" else 3)
+        assert all(side % 4 == 0 for side in spec.grid)
+    assert config_of("nyud", f"semseg,{method},lean").compute.remat
+
+
+def test_patches_of_14_see_whole_photos() -> None:
+    config = config_of("nyud", "depth,patch14")
+    size = get_recipe(config.data.recipe).evaluate.size
+    assert size == (448, 560) == tuple(14 * side for side in config.model.grid)
+    with pytest.raises(IcmError, match="no way 'leaner'"):
+        config_of("nyud", "depth,dora,leaner")
+    with pytest.raises(IcmError, match="method 'doro' is unknown"):
+        config_of("pascal", "sal,doro")
 
 
 def test_a_recipe_trains_on_a_built_set(tmp_path, monkeypatch) -> None:

@@ -18,10 +18,11 @@ from jaxtyping import Float
 
 from icm_jax import paths
 from icm_jax.adapters import low_rank
+from icm_jax.errors import IcmError
 from icm_jax.layers.dense import Dense
 from icm_jax.layers.swiglu import layer_norm
 from icm_jax.models.dora_icm.decoder import Decoder
-from icm_jax.models.dora_icm.feature_codec import feature_codec
+from icm_jax.models.dora_icm.feature_codec import Decoded, feature_codec
 from icm_jax.models.dora_icm.preliminary import Preliminary, PreliminaryDecoder
 from icm_jax.models.dora_icm.spec import DoraICMSpec
 from icm_jax.models.eva02 import EVA02, EVA02Spec
@@ -76,6 +77,10 @@ class DoraICM(nn.Module):
         """Images -> y."""
         return self.codec.analyse(self.encode(images).joined())
 
+    def coded(self, images: Float[Array, "b h w 3"]) -> Decoded:
+        """Images -> features as the decoder gets them, rounded, and their bits."""
+        return self.codec.code(self.encode(images).joined())
+
     def decode(
         self, features: Float[Array, "b hg wg c"], size: tuple[int, int], train: bool = False
     ) -> Float[Array, "b h w o"]:
@@ -96,10 +101,16 @@ class DoraICM(nn.Module):
 def variables(
     spec: DoraICMSpec, params: paths.Tree, batch_stats: paths.Tree, train: bool = False, dropout: float = 0.0
 ) -> dict[str, Any]:
-    """The collections for `DoraICM.apply` from the tree of all parameters and the running statistics."""
+    """The collections for `DoraICM.apply` from the tree of all parameters and the running statistics.
+
+    Raises:
+        IcmError: adapters of another depth or width than the backbone.
+    """
     own = {name: tree for name, tree in params.items() if name != "adapter"}
     collections = {"params": own, "batch_stats": dict(batch_stats)}
     if spec.rank:
+        if "backbone" in params:
+            low_rank.refuse_misfit(params["adapter"], params["backbone"])
         bound = low_rank.bind(spec.adapter(dropout), params["adapter"], train)
         collections["adapters"] = {"backbone": bound}
     return collections
@@ -109,6 +120,9 @@ def initial(key: Array, spec: DoraICMSpec, backbone: paths.Tree | None = None) -
     """Parameters and running statistics to start from; the backbone's own if none are given.
 
     Given ones are taken as they are, so that models of several tasks share one tree in memory.
+
+    Raises:
+        IcmError: a backbone that is given is of another shape than `spec` says.
     """
     networks, adapter = jax.random.split(key)
     images = jax.ShapeDtypeStruct((1, 4 * spec.patch, 4 * spec.patch, 3), jnp.float32)
@@ -123,7 +137,22 @@ def initial(key: Array, spec: DoraICMSpec, backbone: paths.Tree | None = None) -
         )
         return kept, made["batch_stats"]
 
+    if backbone is not None:
+        made = jax.eval_shape(model.init, networks, images)["params"]["backbone"]
+        _refuse_other_shape(backbone, made)
     params, batch_stats = jax.jit(rest)(networks)  # what is not kept is not even computed
     base = params["backbone"] if backbone is None else backbone
     own = {"adapter": low_rank.init(adapter, spec.adapter(), base)} if spec.rank else {}
     return {**params, **own, "backbone": base}, batch_stats
+
+
+def _refuse_other_shape(backbone: paths.Tree, expected: paths.Tree) -> None:
+    """Raises IcmError, with the first parameter that differs."""
+    found, wanted = paths.flatten(backbone), paths.flatten(expected)
+    for path in (*wanted, *found):
+        shapes = [list(tree[path].shape) if path in tree else "missing" for tree in (found, wanted)]
+        if shapes[0] != shapes[1]:
+            raise IcmError(
+                f"the backbone's {path} is {shapes[0]}, the model's {shapes[1]}; "
+                "give the width, depth, heads, sub_ln, patch and grid of the backbone to the model"
+            )

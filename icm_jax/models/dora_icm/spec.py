@@ -1,9 +1,10 @@
 """Everything that fixes a DoRA-ICM model of one task, as flat values that JSON can hold."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from icm_jax.adapters.low_rank import QKV, LowRankSpec
+from icm_jax.entropy.dual_spatial import Z_DOWN
 from icm_jax.errors import IcmError
 from icm_jax.models.dora_icm.decoder import WIDTHS as DECODER_WIDTHS
 from icm_jax.models.dora_icm.preliminary import WIDTHS as PRELIMINARY_WIDTHS
@@ -49,9 +50,6 @@ class DoraICMSpec:
     decoder_heads: int = 2
     base_hash: str = ""
 
-    y_stride: int = field(default=16, init=False)
-    z_stride: int = field(default=64, init=False)
-
     def __post_init__(self) -> None:
         if self.tap not in TAPS:
             raise IcmError(f"tap={self.tap!r} is unknown; choose one of {', '.join(TAPS)}")
@@ -64,13 +62,23 @@ class DoraICMSpec:
                 f"decoder_widths: {narrow[0]} channels over {self.decoder_heads} heads; a head's share must be a "
                 "multiple of 4"
             )
-        if self.patch != self.y_stride and self.compress:
-            raise IcmError(f"patch={self.patch}: streams are laid out for patches of {self.y_stride}")
+        if self.patch < 1:
+            raise IcmError(f"patch={self.patch}; a patch has at least one pixel, the published ones 14 or 16")
 
     @property
     def M(self) -> int:
         """Channels of y."""
         return self.N
+
+    @property
+    def y_stride(self) -> int:
+        """Pixels to a position of y, in each direction: the side of a patch."""
+        return self.patch
+
+    @property
+    def z_stride(self) -> int:
+        """Pixels to a position of z, in each direction; canvases are multiples of it."""
+        return Z_DOWN * self.patch
 
     @property
     def coded(self) -> int:

@@ -104,10 +104,33 @@ def test_counts_of_the_published_table(outputs: int, preliminary: int, codec: in
         ({"tap": "first"}, "tap='first' is unknown"),
         ({"tap": "concat4", "depth": 6}, "multiple of 4, not 6"),
         ({"N": 7}, "N=7 is odd"),
-        ({"patch": 14}, "patch=14"),
+        ({"patch": 0}, "patch=0"),
         ({"decoder_widths": (16, 4)}, "4 channels over 2 heads"),
     ],
 )
 def test_impossible_specifications(change: dict, message: str) -> None:
     with pytest.raises(IcmError, match=message):
         dataclasses.replace(TINY, **change)
+
+
+def test_what_does_not_belong_to_the_model_is_named(model: tuple[dict, dict]) -> None:
+    params, batch_stats = model
+    deeper = dataclasses.replace(TINY, depth=2)
+    with pytest.raises(IcmError, match="blocks_1/attn/k_proj/kernel is missing, the model's"):
+        initial(jax.random.key(0), deeper, params["backbone"])
+    with pytest.raises(IcmError, match=r"is \[\d+.*give the width, depth"):
+        initial(jax.random.key(0), dataclasses.replace(TINY, width=32), params["backbone"])
+    other = random_model(deeper)[0]
+    with pytest.raises(IcmError, match="adapter has a layer blocks_1/attn/k_proj, the base has none"):
+        variables(TINY, {**params, "adapter": other["adapter"]}, batch_stats)
+    wider = random_model(dataclasses.replace(TINY, width=32))[0]
+    with pytest.raises(IcmError, match=r"k_proj is for a kernel \[32, 32\], the base has \[16, 16\]"):
+        low_rank.merge(TINY.adapter(), params["backbone"], wider["adapter"])
+    output = Output(jnp.zeros((1, 8, 8, 3)), jnp.zeros((1, 1, 1, 3)), jnp.zeros(1))
+    with pytest.raises(IcmError, match="label of 9×8 for a prediction of 8×8"):
+        rate_task_loss(output, jnp.zeros((1, 8, 9, 3)), TASK, 1.0)
+
+
+def test_streams_of_patches_of_14() -> None:
+    spec = dataclasses.replace(TINY, patch=14)
+    assert (spec.y_stride, spec.z_stride) == (14, 56)

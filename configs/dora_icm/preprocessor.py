@@ -1,0 +1,30 @@
+"""A pre-processor before VVC, for a network that was trained without a codec: a baseline of DoRA-ICM.
+
+    python -m icm_jax.main --config=configs/dora_icm/preprocessor.py --workdir=runs/preprocessor \
+        --config.judge.network=runs/full-baseline/codecs/network.safetensors
+
+    icm eval scenes/images --codecs 'vvc+runs/preprocessor/codecs/preprocessor.safetensors:27,32,37,42' \
+        --task semseg-scenes --recognizer runs/full-baseline/codecs/network.safetensors \
+        --labels scenes/semseg -o results
+
+For NYUD-v2 or PASCAL-Context set the section `data` to that of `configs/dora_icm/nyud.py` or `pascal.py`. `:small`
+goes with the networks of `scenes.py:small`.
+"""
+
+import ml_collections
+
+from icm_jax.train.registry import default_config
+
+
+def get_config(variant: str = "") -> ml_collections.ConfigDict:
+    """56 M parameters on rendered scenes."""
+    config = default_config("preprocessor")
+    config.name = "scenes-preprocessor"
+    config.data = {"name": "scenes", "count": 2000, "size": 128, "seed": 1, "batch_size": 8, "folder": ""}
+    config.optim.update(learning_rate=1e-4, total_steps=20_000, warmup_steps=500, schedule="cosine")
+    config.checkpoint.every_steps = 1000
+    config.log.every_steps = 50
+    if variant == "small":
+        config.preprocessor.update(widths=(16, 32, 64), blocks=1)
+        config.optim.update(learning_rate=1e-3, total_steps=2000, warmup_steps=100)
+    return config
