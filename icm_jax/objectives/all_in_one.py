@@ -8,10 +8,8 @@ single-task baselines are this objective with one task and another adapter. Deco
 straight-through gradient; the rate is that of noisy ones.
 """
 
-import dataclasses
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +22,15 @@ from icm_jax import paths, plain_values
 from icm_jax.adapters import all_in_one as adapter_paths
 from icm_jax.adapters import store as adapter_store
 from icm_jax.adapters.all_in_one import AllInOneSpec
-from icm_jax.adapters.registry import adapted, initial_variables
 from icm_jax.adapters.store import StoredAdapter
-from icm_jax.codec import Codec
 from icm_jax.data.dense_sources import SOURCES, DenseSource
 from icm_jax.errors import IcmError
 from icm_jax.models.hooks import AdapterSpec
 from icm_jax.models.latent_codec import Latents
-from icm_jax.models.registry import build
-from icm_jax.models.tic import TICSpec
 from icm_jax.objectives.base_codec import CropConfig, estimated_bits
 from icm_jax.objectives.downstream import Downstream, DownstreamSpec, read_downstream
-from icm_jax.objectives.transfer import read_adapter
-from icm_jax.pretrained import store
+from icm_jax.objectives.steered import Steered, read_adapter, steered
 from icm_jax.train.config import RunConfig
-from icm_jax.train.export import make_codec
 from icm_jax.train.objective import Batch, Loss, Objective, Params, Share
 
 
@@ -106,17 +98,19 @@ def all_in_one(
     spec = adapter if old is None else extended(old, adapter, all_in_one.tasks)
     tasks = trained_tasks(all_in_one, spec)
     judge = downstream.build(tasks, "" if isinstance(data, CropConfig) else data.dataset)
-    steered = _Steered(run, all_in_one, spec, old, tasks, judge, data)
-    has_statistics = any(kind != "params" for kind in steered.fresh_kinds())
+    codec = steered("all_in_one", all_in_one.base, all_in_one.quality, spec, all_in_one.drop_path)
+    if old is not None:
+        old.refuse_other_base(codec.base)
+    task = _AllInOne(run.name, all_in_one, codec, old, tasks, judge, data)
     return Objective(
-        initial_params=steered.initial_params,
-        loss=steered.loss,
-        batches=steered.batches,
+        initial_params=task.initial_params,
+        loss=task.loss,
+        batches=task.batches,
         batch_size=data.batch_size,
-        export=steered.export,
-        validate=None if isinstance(data, CropConfig) else steered.validate,
-        trainable=steered.trainable(),
-        statistics=("adapter/batch_stats/.*",) if has_statistics else (),
+        export=task.export,
+        validate=None if isinstance(data, CropConfig) else task.validate,
+        trainable=codec.trainable if old is None else (f"adapter/{adapter_paths.paths_of(tasks)}",),
+        statistics=codec.statistics,
     )
 
 
@@ -157,76 +151,34 @@ def trained_tasks(config: AllInOneConfig, adapter: AdapterSpec | None) -> tuple[
 
 
 @dataclass(frozen=True)
-class _Steered:
-    run: RunConfig
+class _AllInOne:
+    name: str
     config: AllInOneConfig
-    adapter: AdapterSpec | None
+    codec: Steered
     old: StoredAdapter | None
     tasks: tuple[str, ...]
     downstream: Downstream
     data: CropConfig | DenseSource
-    base: store.StoredCodec = field(init=False)
-    spec: TICSpec = field(init=False)
-    model: Any = field(init=False)
-
-    def __post_init__(self) -> None:
-        config = self.config
-        named = None if Path(config.base).is_dir() else config.quality
-        base = Codec.load(config.base, named).stored
-        if not isinstance(base.spec, TICSpec):
-            raise IcmError(f"all_in_one.base={config.base} is no 'tic' codec; only those can be steered")
-        if self.old is not None:
-            self.old.refuse_other_base(base)
-        spec = base.spec if config.drop_path else dataclasses.replace(base.spec, drop_path=0.0)
-        object.__setattr__(self, "base", base)
-        object.__setattr__(self, "spec", spec)
-        object.__setattr__(self, "model", build(spec, self.adapter))
-
-    def fresh_kinds(self) -> set[str]:
-        """Collections of the adapter's variables."""
-        if self.adapter is None:
-            return set()
-        return set(jax.eval_shape(partial(initial_variables, self.adapter, self.spec), jax.random.key(0)))
-
-    def trainable(self) -> tuple[str, ...]:
-        """Patterns: the adapter, of an extended one the branches of its guests, or the whole codec."""
-        if self.adapter is None:
-            return ("base/(?!.*quantiles).*",)
-        return ("adapter/params/.*" if self.old is None else f"adapter/{adapter_paths.paths_of(self.tasks)}",)
 
     def initial_params(self, key: Array) -> dict[str, Any]:
-        tree = {
-            "base": jax.tree.map(jnp.asarray, dict(self.base.params)),
-            "downstream": self.downstream.params,
-        }
-        if self.adapter is not None:
-            fresh = paths.flatten(initial_variables(self.adapter, self.spec, key))
-            known = paths.flatten(self.old.variables) if self.old else {}
-            tree["adapter"] = paths.unflatten(
-                fresh | {path: jnp.asarray(leaf) for path, leaf in known.items()}
-            )
+        tree = {**self.codec.fresh(key), "downstream": self.downstream.params}
+        if self.old is not None:
+            known = {path: jnp.asarray(leaf) for path, leaf in paths.flatten(self.old.variables).items()}
+            tree["adapter"] = paths.unflatten(paths.flatten(tree["adapter"]) | known)
         return tree
 
     def loss(self, params: Params, batch: Batch, step: Array, key: Array) -> Loss:
-        noise, drop_path = jax.random.split(key)
         x = _in_unit_range(batch)
-        latents, changed = self.model.apply(
-            adapted(params["base"], params.get("adapter", {})),
-            x,
-            train=True,
-            rounded=True,
-            rngs={"noise": noise, "drop_path": drop_path},
-            mutable=["batch_stats"],
-        )
+        latents, statistics = self.codec.latents(params, x, key, rounded=True)
         value, metrics = self._judge(params, latents, x, batch)
-        statistics = {"adapter": {"batch_stats": changed["batch_stats"]["adapter"]}} if changed else {}
         return Loss(value, metrics, statistics)
 
     def _judge(
         self, params: Params, latents: Latents, x: Array, batch: Batch
     ) -> tuple[Array, dict[str, Array]]:
         """What is minimised, and its parts."""
-        names = self.adapter.pictures if self.adapter else ("image",)
+        adapter = self.codec.adapter
+        names = adapter.pictures if adapter else ("image",)
         pictures = dict(zip(names, jnp.split(latents.x_hat, len(names), axis=-1), strict=True))
         first = pictures[names[0]]
         views = {task: jnp.clip(pictures.get(task, first), 0.0, 1.0) for task in self.tasks}
@@ -236,7 +188,7 @@ class _Steered:
             [weight * losses[task] for task, weight in zip(self.tasks, known, strict=True)]
         ).sum()
         bpp, mse = estimated_bits(latents) / np.prod(x.shape[:3]), jnp.mean((first - x) ** 2)
-        rate_distortion = bpp + (self.config.lmbda or self.base.lmbda) * 255.0**2 * mse
+        rate_distortion = bpp + (self.config.lmbda or self.codec.base.lmbda) * 255.0**2 * mse
         metrics = {"bpp": bpp, "psnr": -10.0 * jnp.log10(mse), **losses}
         return self.config.rate * rate_distortion + of_tasks, metrics
 
@@ -252,8 +204,7 @@ class _Steered:
         @jax.jit
         def judged(params: Params, batch: Batch) -> tuple[Array, dict[str, Array]]:
             x = _in_unit_range(batch)
-            latents = self.model.apply(adapted(params["base"], params.get("adapter", {})), x)
-            return self._judge(params, latents, x, batch)
+            return self._judge(params, self.codec.decoded(params, x), x, batch)
 
         measured = [judged(params, batch) for batch in self.data.held_out(self.downstream.labels)]
         parts = [{"loss": value, **metrics} for value, metrics in measured]
@@ -262,17 +213,8 @@ class _Steered:
     def export(self, params: Params, facts: Mapping[str, Any], folder: Path) -> list[Path]:
         """The adapter file, or the fine-tuned codec's folder."""
         facts = {**facts, "batch_size": self.data.batch_size, **vars(self.config)}
-        name, base = self.run.name, self.base
-        if self.adapter is None:
-            codec = make_codec(name, base.quality, base.lmbda, base.spec, params["base"], facts)
-            store.save(codec, folder / f"q{base.quality}")
-            return [folder / f"q{base.quality}"]
         extends = (self.old.hash, *self.old.extends) if self.old else ()
-        made = adapter_store.make_adapter(
-            name, "+".join(self.tasks), self.adapter, params["adapter"], base, {"training": facts}, extends
-        )
-        adapter_store.save(made, folder / f"{name}.safetensors")
-        return [folder / f"{name}.safetensors"]
+        return self.codec.export(self.name, "+".join(self.tasks), params, facts, folder, extends)
 
 
 def _in_unit_range(batch: Batch) -> Array:

@@ -10,9 +10,8 @@ section 4; AdaptICMH and All-in-One train against the same kind of loss). Two ba
 * region-of-interest coding knows no features: d is the squared error of pixels, weighed by the network's quality map.
 """
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,23 +22,17 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float
 
-from icm_jax.adapters import store as adapter_store
 from icm_jax.adapters.channel_selection import ChannelSelectionSpec
-from icm_jax.adapters.registry import adapted, adapter_spec, initial_variables
 from icm_jax.adapters.roi import RoiSpec, error_weight
-from icm_jax.codec import Codec
 from icm_jax.errors import IcmError
 from icm_jax.models.hooks import AdapterSpec
-from icm_jax.models.registry import build, model_name
-from icm_jax.models.tic import TICSpec
 from icm_jax.objectives.base_codec import CropConfig, estimated_bits
-from icm_jax.pretrained import store
+from icm_jax.objectives.steered import Steered, read_adapter, steered
 from icm_jax.recognizers.detection.rcnn import RCNN
 from icm_jax.recognizers.quality_map import quality_map
 from icm_jax.recognizers.recognizer import Recognizer
 from icm_jax.recognizers.registry import RECOGNIZERS, load_recognizer, with_params
 from icm_jax.train.config import RunConfig
-from icm_jax.train.export import make_codec
 from icm_jax.train.objective import Batch, Loss, Objective, Params
 
 
@@ -76,20 +69,6 @@ class TransferConfig:
             )
 
 
-def read_adapter(values: Mapping[str, Any]) -> AdapterSpec | None:
-    """The section `adapter`: a name and its fields; an empty one trains the codec itself.
-
-    Raises:
-        IcmError: several adapters, an unknown one, or an impossible field.
-    """
-    name = values.get("name")
-    if isinstance(name, (list, tuple)):
-        raise IcmError(
-            f"adapter.name={tuple(name)} names {len(name)} adapters, a run trains one; start a run for each"
-        )
-    return adapter_spec(values) if values else None
-
-
 SECTIONS: dict[str, Callable[..., Any]] = {
     "transfer": TransferConfig,
     "adapter": read_adapter,
@@ -101,52 +80,35 @@ def transfer(
     run: RunConfig, transfer: TransferConfig, adapter: AdapterSpec | None, data: CropConfig
 ) -> Objective:
     """The objective of a config with the sections above."""
-    steered = _Steered(run, transfer, adapter, data)
-    has_statistics = any(kind != "params" for kind in steered.fresh_kinds())
+    if adapter is None and run.init_from:
+        raise IcmError(
+            "init_from is not used by objective 'transfer': transfer.base names the codec it starts from"
+        )
+    codec = steered("transfer", transfer.base, transfer.quality, adapter, transfer.drop_path)
+    network = frozen_network(transfer.recognizer, transfer.weights, data.crop)
+    task = _Transfer(run.name, transfer, data, codec, network)
     return Objective(
-        initial_params=steered.initial_params,
-        loss=steered.loss,
+        initial_params=task.initial_params,
+        loss=task.loss,
         batches=data.batches,
         batch_size=data.batch_size,
-        export=steered.export,
-        # Without an adapter the codec itself is trained, but for its prior's quantiles, solved for at export.
-        trainable=("adapter/params/.*",) if adapter is not None else ("base/(?!.*quantiles).*",),
-        statistics=("adapter/batch_stats/.*",) if has_statistics else (),
+        export=task.export,
+        trainable=codec.trainable,
+        statistics=codec.statistics,
     )
 
 
 @dataclass(frozen=True)
-class _Steered:
-    run: RunConfig
+class _Transfer:
+    name: str
     config: TransferConfig
-    adapter: AdapterSpec | None
     data: CropConfig
-    base: store.StoredCodec = field(init=False)
-    spec: TICSpec = field(init=False)
-    recognizer: Recognizer = field(init=False)
-    model: Any = field(init=False)
+    codec: Steered
+    recognizer: Recognizer
 
     def __post_init__(self) -> None:
-        config = self.config
-        folder = Path(config.base).is_dir()
-        base = Codec.load(config.base, None if folder else config.quality).stored
-        if not isinstance(base.spec, TICSpec):
-            raise IcmError(
-                f"transfer.base={config.base} is a {model_name(base.spec)!r}; only 'tic' codecs can be steered"
-            )
-        spec = base.spec if config.drop_path else dataclasses.replace(base.spec, drop_path=0.0)
-        if self.adapter is None and self.run.init_from:
-            raise IcmError(
-                "init_from is not used by objective 'transfer': transfer.base names the codec it starts from"
-            )
-        object.__setattr__(self, "base", base)
-        object.__setattr__(self, "spec", spec)
-        object.__setattr__(
-            self, "recognizer", frozen_network(config.recognizer, config.weights, self.data.crop)
-        )
-        object.__setattr__(self, "model", build(spec, self.adapter))
-        if isinstance(self.adapter, ChannelSelectionSpec):
-            self._refuse_other_features(self.adapter)
+        if isinstance(self.codec.adapter, ChannelSelectionSpec):
+            self._refuse_other_features(self.codec.adapter)
 
     def _refuse_other_features(self, adapter: ChannelSelectionSpec) -> None:
         network, crop = self.recognizer, self.data.crop
@@ -162,36 +124,22 @@ class _Steered:
             )
         jax.eval_shape(lambda maps: network.continued(adapter.tap, maps), taps[adapter.tap])
 
-    def fresh_kinds(self) -> set[str]:
-        """Collections of the adapter's variables."""
-        if self.adapter is None:
-            return set()
-        return set(jax.eval_shape(partial(initial_variables, self.adapter, self.spec), jax.random.key(0)))
-
     def initial_params(self, key: Array) -> dict[str, Any]:
-        tree: dict[str, Any] = {
-            "base": jax.tree.map(jnp.asarray, dict(self.base.params)),
+        return {
+            **self.codec.fresh(key),
             "recognizer": self.recognizer.params,
             "distortion_weight": jnp.float32(self._distortion_weight),  # no constant: rates share a program
         }
-        if self.adapter is not None:
-            tree["adapter"] = initial_variables(self.adapter, self.spec, key)
-        return tree
 
     def loss(self, params: Params, batch: Batch, step: Array, key: Array) -> Loss:
         x = batch["image"].astype(jnp.float32) / 255.0
-        network = self._network(params)
-        quality = quality_map(network, x) if isinstance(self.adapter, RoiSpec) else None
-        latents, changed = self.model.apply(
-            adapted(params["base"], params.get("adapter", {})),
-            x if quality is None else jnp.concatenate([x, quality], -1),
-            train=True,
-            rngs=dict(zip(("noise", "drop_path", "gate"), jax.random.split(key, 3), strict=True)),
-            mutable=["batch_stats"],
-        )
+        network, adapter = self._network(params), self.codec.adapter
+        quality = quality_map(network, x) if isinstance(adapter, RoiSpec) else None
+        seen = x if quality is None else jnp.concatenate([x, quality], -1)
+        latents, statistics = self.codec.latents(params, seen, key)
         metrics = {"bpp": estimated_bits(latents) / np.prod(x.shape[:3])}
-        if isinstance(self.adapter, ChannelSelectionSpec):
-            metrics["distortion"] = self._of_features(network, x, latents.x_hat, self.adapter.tap)
+        if isinstance(adapter, ChannelSelectionSpec):
+            metrics["distortion"] = self._of_features(network, x, latents.x_hat, adapter.tap)
         else:
             squared = (latents.x_hat - x) ** 2
             metrics["psnr"] = -10.0 * jnp.log10(jnp.mean(squared))
@@ -200,12 +148,11 @@ class _Steered:
             else:
                 metrics["distortion"] = 255.0**2 * jnp.mean(error_weight(quality) * squared)
         value = params["distortion_weight"] * metrics["distortion"] + self.config.rate * metrics["bpp"]
-        statistics = {"adapter": {"batch_stats": changed["batch_stats"]["adapter"]}} if changed else {}
         return Loss(value, metrics, statistics)
 
     @property
     def _distortion_weight(self) -> float:
-        return self.config.distortion * (self.base.lmbda if self.config.by_lmbda else 1.0)
+        return self.config.distortion * (self.codec.base.lmbda if self.config.by_lmbda else 1.0)
 
     def _of_pictures(self, network: Recognizer, x: Array, x_hat: Array) -> Float[Array, ""]:
         """Mean squared difference of what the network sees in both pictures."""
@@ -228,16 +175,7 @@ class _Steered:
     def export(self, params: Params, facts: Mapping[str, Any], folder: Path) -> list[Path]:
         """The adapter file, or the fine-tuned codec's folder."""
         facts = {**facts, "crop": self.data.crop, "batch_size": self.data.batch_size, **vars(self.config)}
-        name, base = self.run.name, self.base
-        if self.adapter is not None:
-            made = adapter_store.make_adapter(
-                name, self.config.recognizer, self.adapter, params["adapter"], base, {"training": facts}
-            )
-            adapter_store.save(made, folder / f"{name}.safetensors")
-            return [folder / f"{name}.safetensors"]
-        codec = make_codec(name, base.quality, base.lmbda, base.spec, params["base"], facts)
-        store.save(codec, folder / f"q{base.quality}")
-        return [folder / f"q{base.quality}"]
+        return self.codec.export(self.name, self.config.recognizer, params, facts, folder)
 
 
 def _mean_difference(

@@ -1,0 +1,132 @@
+"""A frozen TIC and what is trained on it: an adapter, or without one the codec itself."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from icm_jax.adapters import store as adapter_store
+from icm_jax.adapters.registry import adapted, adapter_spec, initial_variables
+from icm_jax.codec import Codec
+from icm_jax.errors import IcmError
+from icm_jax.models.hooks import AdapterSpec
+from icm_jax.models.latent_codec import Latents
+from icm_jax.models.registry import build, model_name
+from icm_jax.models.tic import TIC, TICSpec
+from icm_jax.pretrained import store
+from icm_jax.train.export import make_codec
+from icm_jax.train.objective import Params
+
+
+def read_adapter(values: Mapping[str, Any]) -> AdapterSpec | None:
+    """The section `adapter`: a name and its fields; an empty one trains the codec itself.
+
+    Raises:
+        IcmError: several adapters, an unknown one, or an impossible field.
+    """
+    name = values.get("name")
+    if isinstance(name, (list, tuple)):
+        raise IcmError(
+            f"adapter.name={tuple(name)} names {len(name)} adapters, a run trains one; start a run for each"
+        )
+    return adapter_spec(values) if values else None
+
+
+@dataclass(frozen=True)
+class Steered:
+    """Parameters stand under "base" and "adapter" in the tree of an objective.
+
+    Attributes:
+        base: the frozen codec as it is stored.
+        spec: its architecture in training: stochastic depth on, as published, or off.
+        adapter: what steers it; None trains the codec itself.
+        model: the codec with the adapter's hooks.
+    """
+
+    base: store.StoredCodec
+    spec: TICSpec
+    adapter: AdapterSpec | None
+    model: TIC
+
+    def fresh(self, key: Array) -> dict[str, Any]:
+        """Parameters of the base as they are stored, and of a new adapter."""
+        tree: dict[str, Any] = {"base": jax.tree.map(jnp.asarray, dict(self.base.params))}
+        if self.adapter is not None:
+            tree["adapter"] = initial_variables(self.adapter, self.spec, key)
+        return tree
+
+    @property
+    def trainable(self) -> tuple[str, ...]:
+        """Patterns: the adapter, or the whole codec but for its prior's quantiles, which are solved for at export."""
+        return ("base/(?!.*quantiles).*",) if self.adapter is None else ("adapter/params/.*",)
+
+    @property
+    def statistics(self) -> tuple[str, ...]:
+        """Patterns of the adapter's running statistics; none where it has none."""
+        if self.adapter is None:
+            return ()
+        kinds = jax.eval_shape(partial(initial_variables, self.adapter, self.spec), jax.random.key(0))
+        return ("adapter/batch_stats/.*",) if "batch_stats" in kinds else ()
+
+    def latents(
+        self, params: Params, x: Array, key: Array, rounded: bool = False
+    ) -> tuple[Latents, dict[str, Any]]:
+        """Latents and pictures in training, and what the adapter's statistics became.
+
+        With `rounded` the decoder sees rounded latents, with a straight-through gradient; the rate never does.
+        """
+        latents, changed = self.model.apply(
+            adapted(params["base"], params.get("adapter", {})),
+            x,
+            train=True,
+            rounded=rounded,
+            rngs=dict(zip(("noise", "drop_path", "gate"), jax.random.split(key, 3), strict=True)),
+            mutable=["batch_stats"],
+        )
+        return latents, {"adapter": {"batch_stats": changed["batch_stats"]["adapter"]}} if changed else {}
+
+    def decoded(self, params: Params, x: Array) -> Latents:
+        """The same of rounded latents, as files give them."""
+        return self.model.apply(adapted(params["base"], params.get("adapter", {})), x)
+
+    def export(
+        self,
+        name: str,
+        task: str,
+        params: Params,
+        facts: Mapping[str, Any],
+        folder: Path,
+        extends: tuple[str, ...] = (),
+    ) -> list[Path]:
+        """The adapter's file, or the folder of the trained codec."""
+        base = self.base
+        if self.adapter is None:
+            codec = make_codec(name, base.quality, base.lmbda, base.spec, params["base"], facts)
+            store.save(codec, folder / f"q{base.quality}")
+            return [folder / f"q{base.quality}"]
+        made = adapter_store.make_adapter(
+            name, task, self.adapter, params["adapter"], base, {"training": facts}, extends
+        )
+        adapter_store.save(made, folder / f"{name}.safetensors")
+        return [folder / f"{name}.safetensors"]
+
+
+def steered(section: str, base: str, quality: int, adapter: AdapterSpec | None, drop_path: bool) -> Steered:
+    """A stored codec, by folder or name and quality, with an adapter on it.
+
+    Raises:
+        IcmError: no such codec, or none that adapters fit; named as the key `base` of the config's `section`.
+    """
+    stored = Codec.load(base, None if Path(base).is_dir() else quality).stored
+    if not isinstance(stored.spec, TICSpec):
+        raise IcmError(
+            f"{section}.base={base} is a {model_name(stored.spec)!r}; only 'tic' codecs can be steered"
+        )
+    spec = stored.spec if drop_path else dataclasses.replace(stored.spec, drop_path=0.0)
+    return Steered(stored, spec, adapter, build(spec, adapter))
