@@ -8,6 +8,8 @@ The codecs are those of `configs/dora_icm/scenes.py`, trained on one backbone:
 
 For NYUD-v2 or PASCAL-Context set the section `data` to that of `configs/dora_icm/nyud.py` or `pascal.py`, and
 decoder.widths=(576,288,144). `:small` goes with the codecs of `scenes.py:small`.
+
+Expected: nothing measured yet.
 """
 
 import ml_collections

@@ -9,6 +9,8 @@
 
 For NYUD-v2 or PASCAL-Context set the section `data` to that of `configs/dora_icm/nyud.py` or `pascal.py`. `:small`
 goes with the networks of `scenes.py:small`.
+
+Expected: nothing measured yet.
 """
 
 import ml_collections

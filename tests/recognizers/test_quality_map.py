@@ -43,7 +43,8 @@ def test_going_on_from_a_tap_is_the_whole_network(classifier: Recognizer, tap: s
 def test_mobilenet_names_where_it_can_go_on(classifier: Recognizer) -> None:
     params = jax.eval_shape(MobileNetV2().init, jax.random.key(0), IMAGES)["params"]
     rest = jax.eval_shape(
-        lambda maps: MobileNetV2().apply({"params": params}, maps, start="features.3"),
+        lambda params, maps: MobileNetV2().apply({"params": params}, maps, start="features.3"),
+        params,
         jnp.zeros((2, 16, 16, 24)),
     )
     assert {"features.3", "features.4"} < set(rest) and "features.2" not in rest
