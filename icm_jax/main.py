@@ -9,6 +9,7 @@ Run the same command again to continue an interrupted run.
 import errno
 import re
 import sys
+from pathlib import Path
 
 from absl import app, flags, logging
 from ml_collections import config_flags
@@ -50,10 +51,10 @@ def _full_disk(error: Exception) -> str | None:
     """One line for a file that found no space; None for other errors. Checkpoints say more themselves."""
     if getattr(error, "errno", None) not in (errno.ENOSPC, errno.EDQUOT):
         return None
-    return (
-        f"{WORKDIR.value} is full ({error}); the newest checkpoint is kept. Free space there and run the same command "
-        "again"
-    )
+    from icm_jax.train.checkpoint import saved_steps, what_is_kept
+
+    kept = what_is_kept(saved_steps(Path(WORKDIR.value)))
+    return f"{WORKDIR.value} is full ({error}); {kept}. Free space there and run the same command again"
 
 
 def run() -> None:

@@ -62,8 +62,12 @@ def initial_variables(spec: AdapterSpec, base: TICSpec, key: Array) -> dict[str,
     image = jnp.zeros((1, base.z_stride, base.z_stride, spec.input_channels))
     # The default generator is compiled anew for every parameter: minutes on a CPU where this one takes seconds.
     fast_key = jax.random.wrap_key_data(jax.random.bits(key, (4,), jnp.uint32), impl="rbg")
-    variables = jax.jit(model.init)(fast_key, image)
-    return {kind: tree["adapter"] for kind, tree in variables.items() if "adapter" in tree}
+
+    def own(key: Array) -> dict[str, Any]:
+        return {kind: tree["adapter"] for kind, tree in model.init(key, image).items() if "adapter" in tree}
+
+    made: dict[str, Any] = jax.jit(own)(fast_key)  # of the base, nothing is drawn
+    return made
 
 
 def adapted(base_params: Mapping[str, Any], variables: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ straight-through gradient; the rate is that of noisy ones.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from icm_jax.models.hooks import AdapterSpec
 from icm_jax.models.latent_codec import Latents
 from icm_jax.objectives.base_codec import CropConfig, estimated_bits
 from icm_jax.objectives.downstream import Downstream, DownstreamSpec, read_downstream
+from icm_jax.objectives.held_out import held_out_means
 from icm_jax.objectives.steered import Steered, read_adapter, steered
 from icm_jax.train.config import RunConfig
 from icm_jax.train.objective import Batch, Loss, Objective, Params, Share
@@ -206,9 +208,7 @@ class _AllInOne:
             x = _in_unit_range(batch)
             return self._judge(params, self.codec.decoded(params, x), x, batch)
 
-        measured = [judged(params, batch) for batch in self.data.held_out(self.downstream.labels)]
-        parts = [{"loss": value, **metrics} for value, metrics in measured]
-        return {name: float(np.mean([part[name] for part in parts])) for name in parts[0]}
+        return held_out_means(partial(judged, params), self.data.held_out(self.downstream.labels))
 
     def export(self, params: Params, facts: Mapping[str, Any], folder: Path) -> list[Path]:
         """The adapter file, or the fine-tuned codec's folder."""

@@ -25,7 +25,7 @@ from icm_jax.models.transplant import has_swin_stacks, transplant
 from icm_jax.models.widen import widen
 from icm_jax.pretrained import store
 from icm_jax.train.checkpoint import averaged_params
-from icm_jax.train.config import RunConfig
+from icm_jax.train.config import RunConfig, refuse_unused
 from icm_jax.train.evaluation import EvalConfig, evaluate
 from icm_jax.train.export import export
 from icm_jax.train.objective import Batch, Loss, Metrics, Objective, Params, Pictures, Share
@@ -55,6 +55,7 @@ class RateConfig:
             raise IcmError(f"rate.order={self.order} must name rates 0 to {len(self.lmbda) - 1}")
         if self.decoder not in ("noise", "rounded"):
             raise IcmError(f"rate.decoder={self.decoder!r}; choose 'noise' or 'rounded'")
+        refuse_unused("rate", self, "order", len(self.lmbda) > 1, "several rate.lmbda")
 
 
 @dataclass(frozen=True)

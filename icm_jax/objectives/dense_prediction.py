@@ -9,12 +9,12 @@ The same objective trains what it is compared with: all parameters (`trainable=(
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 from icm_jax.adapters import store as adapter_store
@@ -24,6 +24,7 @@ from icm_jax.models.dora_icm import model as dora_icm
 from icm_jax.models.dora_icm.spec import DoraICMSpec
 from icm_jax.models.eva02 import normalise
 from icm_jax.models.registry import model_spec
+from icm_jax.objectives.held_out import held_out_means
 from icm_jax.pretrained import dora_icm as stored
 from icm_jax.pretrained import store
 from icm_jax.pretrained.task_network import NETWORK_FILE, write_network
@@ -133,10 +134,7 @@ class _DensePrediction:
             images = normalise(batch["image"].astype(jnp.float32) / 255.0)
             return self._judge(dora_icm.DoraICM(self.spec).apply(variables, images), batch)
 
-        measured = [judged(params, batch) for batch in self.data.held_out((self.config.task,))]
-        losses = {"loss": [value for value, _ in measured]}
-        losses |= {name: [parts[name] for _, parts in measured] for name in measured[0][1]}
-        return {name: float(np.mean(values)) for name, values in losses.items()}
+        return held_out_means(partial(judged, params), self.data.held_out((self.config.task,)))
 
     def export(self, params: Params, facts: Mapping[str, Any], folder: Path) -> list[Path]:
         """The backbone; beside it what was trained on it: the task's codec or network, and the adapter alone."""

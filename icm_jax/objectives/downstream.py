@@ -18,6 +18,7 @@ from icm_jax import plain_values
 from icm_jax.errors import IcmError
 from icm_jax.objectives.transfer import frozen_network
 from icm_jax.recognizers.mtlora import MTLoRA, MTLoRASpec, of_tasks
+from icm_jax.recognizers.random_weights import random_params
 from icm_jax.recognizers.recognizer import Recognizer
 from icm_jax.recognizers.registry import load_recognizer, with_params
 from icm_jax.recognizers.swin import SwinSpec
@@ -102,9 +103,7 @@ class MtloraConfig:
         outputs = tuple(task.outputs for task in tasks.values())
         fixed = {"tasks": tuple(tasks), "outputs": outputs, "task_ranks": ranks, "swin": swin}
         network = MTLoRA(section("downstream.model", MTLoRASpec, {**values, **fixed}))
-        image = jnp.zeros((1, DRAWN_AT, DRAWN_AT, 3))
-        params = jax.jit(network.init)(jax.random.key(0, impl="rbg"), image)["params"]
-        return with_params("mtlora", network, params)
+        return with_params("mtlora", network, random_params(network, DRAWN_AT))
 
 
 @dataclass(frozen=True)

@@ -10,18 +10,19 @@ Streams and rates are those of the codecs, so there is no rate in the loss.
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 from icm_jax.data.dense_sources import DenseSource, read_source, source_values
 from icm_jax.errors import IcmError
 from icm_jax.models.dora_icm.model import DoraICM, variables
 from icm_jax.models.eva02 import normalise
+from icm_jax.objectives.held_out import held_out_means
 from icm_jax.pretrained import joint_decoder as stored
 from icm_jax.pretrained import store
 from icm_jax.pretrained.dora_icm import (
@@ -136,10 +137,7 @@ class _JointDecoder:
     def validate(self, params: Params) -> dict[str, float]:
         """Losses of all tasks, means over the held-out batches."""
         judged = jax.jit(lambda params, batch: self._judge(params, batch, train=False)[:2])
-        measured = [judged(params, batch) for batch in self.data.held_out(self.config.tasks)]
-        losses = {"loss": [value for value, _ in measured]}
-        losses |= {name: [parts[name] for _, parts in measured] for name in measured[0][1]}
-        return {name: float(np.mean(values)) for name, values in losses.items()}
+        return held_out_means(partial(judged, params), self.data.held_out(self.config.tasks))
 
     def export(self, params: Params, facts: Mapping[str, Any], folder: Path) -> list[Path]:
         """A folder of the decoder, its codecs and their backbone."""

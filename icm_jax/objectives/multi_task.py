@@ -8,17 +8,18 @@ What it writes is what a multi-task codec is judged by: `load_recognizer("mtlora
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 from icm_jax import paths
 from icm_jax.data.dense_sources import DenseSource, read_source, source_values
 from icm_jax.errors import IcmError
+from icm_jax.objectives.held_out import held_out_means
 from icm_jax.recognizers.mtlora import PREPROCESSING, MTLoRA, MTLoRASpec
 from icm_jax.recognizers.registry import load_recognizer, save_weights
 from icm_jax.recognizers.swin import Swin, SwinSpec
@@ -154,9 +155,7 @@ class _MultiTask:
             variables = {"params": frozen_params(params)}
             return self._judge(MTLoRA(self.spec).apply(variables, _normalised(batch["image"])), batch)
 
-        measured = [judged(params, batch) for batch in self.data.held_out(self.spec.tasks)]
-        parts = [{"loss": value, **losses} for value, losses in measured]
-        return {name: float(np.mean([part[name] for part in parts])) for name in parts[0]}
+        return held_out_means(partial(judged, params), self.data.held_out(self.spec.tasks))
 
     def export(self, params: Params, facts: Mapping[str, Any], folder: Path) -> list[Path]:
         """The network under its publisher's names, and its backbone alone."""

@@ -9,6 +9,7 @@ loss = bits of the stand-in a pixel + lmbda · w · loss of the task
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from icm_jax.errors import IcmError
 from icm_jax.models.dora_icm.model import DoraICM, variables
 from icm_jax.models.eva02 import normalise
 from icm_jax.models.preprocessor import Preprocessor, PreprocessorSpec
+from icm_jax.objectives.held_out import held_out_means
 from icm_jax.pretrained.dora_icm import BACKBONE_FILE, read_backbone
 from icm_jax.pretrained.preprocessor import PREPROCESSOR_FILE, write_preprocessor
 from icm_jax.pretrained.task_network import StoredNetwork, read_network
@@ -117,10 +119,7 @@ class _Preprocessing:
         """Loss and its parts at the middle step, means over the held-out batches."""
         size = float(np.sqrt(np.prod(self.config.steps)) / 255)
         judged = jax.jit(lambda params, batch: self._judge(params, batch, size))
-        measured = [judged(params, batch) for batch in self.data.held_out((self.network.task,))]
-        losses = {"loss": [value for value, _ in measured]}
-        losses |= {name: [parts[name] for _, parts in measured] for name in measured[0][1]}
-        return {name: float(np.mean(values)) for name, values in losses.items()}
+        return held_out_means(partial(judged, params), self.data.held_out((self.network.task,)))
 
     def export(self, params: Params, facts: Mapping[str, Any], folder: Path) -> list[Path]:
         """One file."""

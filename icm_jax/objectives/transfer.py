@@ -12,7 +12,6 @@ section 4; AdaptICMH and All-in-One train against the same kind of loss). Two ba
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +27,8 @@ from icm_jax.errors import IcmError
 from icm_jax.models.hooks import AdapterSpec
 from icm_jax.objectives.base_codec import CropConfig, estimated_bits
 from icm_jax.objectives.steered import Steered, read_adapter, steered
-from icm_jax.recognizers.detection.rcnn import RCNN
 from icm_jax.recognizers.quality_map import quality_map
+from icm_jax.recognizers.random_weights import random_params
 from icm_jax.recognizers.recognizer import Recognizer
 from icm_jax.recognizers.registry import RECOGNIZERS, load_recognizer, with_params
 from icm_jax.train.config import RunConfig
@@ -196,9 +195,4 @@ def frozen_network(name: str, weights: str, size: int) -> Recognizer:
     if name not in RECOGNIZERS:
         raise IcmError(f"recogniser {name!r} is unknown; choose one of {', '.join(RECOGNIZERS)}")
     network = RECOGNIZERS[name].network
-    arguments: tuple[Array, ...] = (jnp.zeros((1, size, size, 3)),)
-    init = network.init
-    if isinstance(network, RCNN):  # called, it runs no heads, and quality maps need them
-        init, arguments = partial(init, method="detect"), (*arguments, jnp.full((1, 2), float(size)))
-    params = jax.jit(init)(jax.random.key(0, impl="rbg"), *arguments)["params"]
-    return with_params(name, network, params)
+    return with_params(name, network, random_params(network, size))

@@ -17,21 +17,6 @@ from icm_jax.recognizers.preprocessing import Preprocessing, Squash
 
 PREPROCESSING = Preprocessing(Squash(384))
 
-CLASSES = (
-    *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
-    *(
-        "diningtable",
-        "dog",
-        "horse",
-        "motorbike",
-        "person",
-        "pottedplant",
-        "sheep",
-        "sofa",
-        "train",
-        "tvmonitor",
-    ),
-)
 PATHS = 4  # parallel dilations, and groups of the 1×1 convolutions around them
 PYRAMID, SCALES, SMALLEST = 10, (2.0, 1.5, 1.0, 0.5, 0.1), 5
 # channels, blocks behind the down-sampling one, their dilations
@@ -143,7 +128,7 @@ class Merge(nn.Module):
 class ESPNetV2(nn.Module):
     """Input normalised, sides multiples of 16; result: taps by the published names, `logits` [b, h, w, classes]."""
 
-    classes: int = len(CLASSES)
+    classes: int = 21  # of PASCAL VOC, the background first
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w 3"]) -> dict[str, Array]:

@@ -10,6 +10,7 @@ WORKDIR/checkpoints/STEP/params     trained parameters and their average
 
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -161,10 +162,9 @@ class Checkpoints:
             return
         what = "the last checkpoint" if step is None else f"the checkpoint of step {step}"
         complete = [s for s in self._manager.all_steps() if s != step]
-        good = f"step {max(complete)} is complete and kept" if complete else "no earlier one exists"
         raise IcmError(
-            f"{what} could not be written to {self._workdir} ({_first_line(error)}); {good}. Free space there and "
-            "run the same command again"
+            f"{what} could not be written to {self._workdir} ({_first_line(error)}); {what_is_kept(complete)}. Free "
+            "space there and run the same command again"
         ) from None
 
 
@@ -213,18 +213,27 @@ def restore_base(workdir: Path, like: Any) -> Any | None:
     return restored["params"]
 
 
+def saved_steps(workdir: Path) -> list[int]:
+    """Steps of all checkpoints of a run, oldest first. One that is being written does not have its name yet."""
+    return sorted(int(path.name) for path in (workdir / "checkpoints").glob("[0-9]*") if path.name.isdigit())
+
+
+def what_is_kept(steps: Sequence[int]) -> str:
+    """For a message: the newest of these steps."""
+    return f"step {max(steps)} is complete and kept" if steps else "no earlier one exists"
+
+
 def averaged_params(workdir: Path) -> Any:
     """Averaged trained parameters of a run's newest checkpoint, whatever its model.
 
     Raises:
         IcmError: a folder without a checkpoint.
     """
-    folder = (workdir / "checkpoints").absolute()
-    steps = sorted(int(path.name) for path in folder.glob("[0-9]*") if path.name.isdigit())
+    steps = saved_steps(workdir)
     if not steps:
         raise IcmError(f"{workdir} holds no checkpoint; name the workdir of a training run or a codec folder")
     with ocp.StandardCheckpointer() as reader:
-        return reader.restore(folder / str(steps[-1]) / "params")["average"]
+        return reader.restore((workdir / "checkpoints").absolute() / str(steps[-1]) / "params")["average"]
 
 
 def compare(found: dict[str, tuple[int, int]], expected: dict[str, Any]) -> None:

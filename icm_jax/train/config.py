@@ -76,8 +76,8 @@ class OptimConfig:
         if not 0 <= self.ema_decay < 1:
             raise IcmError(f"optim.ema_decay={self.ema_decay} must lie in [0, 1)")
         for key, schedule in SCHEDULE_OF.items():
-            _refuse_unused("optim", self, key, self.schedule == schedule, f"optim.schedule={schedule!r}")
-        _refuse_unused("optim", self, "decay", self.weight_decay > 0, "optim.weight_decay above 0")
+            refuse_unused("optim", self, key, self.schedule == schedule, f"optim.schedule={schedule!r}")
+        refuse_unused("optim", self, "decay", self.weight_decay > 0, "optim.weight_decay above 0")
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class CheckpointConfig:
         _at_least("checkpoint.every_steps", self.every_steps, 1)
         _at_least("checkpoint.keep", self.keep, 1)
         one_of("checkpoint.best_mode", self.best_mode, ("min", "max"))
-        _refuse_unused("checkpoint", self, "best_mode", bool(self.best), "checkpoint.best")
+        refuse_unused("checkpoint", self, "best_mode", bool(self.best), "checkpoint.best")
 
 
 @dataclass(frozen=True)
@@ -229,7 +229,7 @@ def _tuples(value: Any) -> Any:
     return value
 
 
-def _refuse_unused(name: str, section: Any, key: str, used: bool, condition: str) -> None:
+def refuse_unused(name: str, section: Any, key: str, used: bool, condition: str) -> None:
     """Raises IcmError for a key that was changed and that nothing reads."""
     value = getattr(section, key)
     if not used and value != type(section).__dataclass_fields__[key].default:

@@ -10,6 +10,7 @@ from icm_jax.evaluate.curves import markdown_table
 from icm_jax.evaluate.evaluation import evaluate_bench
 from icm_jax.evaluate.harness import Bench
 from icm_jax.evaluate.subjects import Subject
+from icm_jax.train.config import refuse_unused
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,9 @@ class EvalConfig:
 
     folder: str = ""
     limit: int = 0
+
+    def __post_init__(self) -> None:
+        refuse_unused("eval", self, "limit", bool(self.folder), "eval.folder")
 
 
 def evaluate(folders: Sequence[Path], out: Path, config: EvalConfig) -> None:

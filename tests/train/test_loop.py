@@ -174,6 +174,7 @@ def test_unknown_keys_name_the_nearest_valid_one(photos) -> None:
         ("optim.schedule", "linear"),
         ("optim.total_steps", 0),
         ("optim.ema_decay", 1.0),
+        ("eval.limit", 3),
     ],
 )
 def test_impossible_values_are_refused(key, value, photos) -> None:
