@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import jax
+import orbax.checkpoint as ocp
 
 from icm_jax.errors import IcmError
 
@@ -19,6 +20,7 @@ HEARTBEAT_VARIABLE = (
 )
 HEARTBEAT_SECONDS = 30
 JOIN_SECONDS = 300
+MEET_SECONDS = 3600  # one that died is noticed by its heartbeat, long before
 LOST_SIGNS = (
     "Gloo",
     "NCCL",
@@ -101,6 +103,18 @@ def join() -> None:
             f"process {job.index} of {job.count} could not join the job at {job.coordinator} within "
             f"{JOIN_SECONDS} s ({str(error).splitlines()[0]}); are all processes running, and is the port free?"
         ) from None
+
+
+def meet(where: str) -> None:
+    """Returns when all processes of the job are here; at once in a job of one.
+
+    To be called where the next thing is the first exchange after a compilation: each process compiles at its own pace,
+    and gloo gives up a connection that the other side does not answer within half a minute.
+
+    Args:
+        where: a name of the place, the same in all processes.
+    """
+    ocp.multihost.get_barrier_sync_fn()(key=where, timeout_ms=MEET_SECONDS * 1000)
 
 
 def lost_peer(error: Exception) -> str | None:

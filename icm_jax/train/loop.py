@@ -20,7 +20,7 @@ from icm_jax.evaluate.macs import count_in_jaxpr
 from icm_jax.train.checkpoint import Checkpoints, restore_base, save_base
 from icm_jax.train.compute import matmul_precision
 from icm_jax.train.config import RunConfig
-from icm_jax.train.distributed import is_main
+from icm_jax.train.distributed import is_main, meet
 from icm_jax.train.log import RunLog, scalars
 from icm_jax.train.mesh import (
     batch_sharding,
@@ -64,6 +64,7 @@ def train(raw_config: ml_collections.ConfigDict, workdir: str | Path) -> TrainSt
     key = jax.jit(lambda: jax.random.key(config.seed), out_shardings=replicated(mesh))()
     tx = optimizer(config.optim)
     state, shardings = place_state(objective, config, tx, mesh)
+    meet("parameters drawn")
     speed = Speed(objective.batch_size)
     with (
         closing(RunLog(workdir, config.optim.total_steps, speed)) as log,
@@ -98,6 +99,7 @@ def train(raw_config: ml_collections.ConfigDict, workdir: str | Path) -> TrainSt
                     step_fn, speed.step_flops = compile_step(
                         objective, config, tx, shardings, (state, batch, key)
                     )
+                    meet("step compiled")
                 with trace.step(step):
                     state, metrics = step_fn(state, batch, key)
                 step += 1

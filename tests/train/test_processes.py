@@ -172,7 +172,7 @@ def test_smoke_config_on_one_device_eight_and_two_processes(tmp_path) -> None:
     run(tmp_path / "one", command=smoke)
     run(tmp_path / "eight", "--config.mesh.fsdp=4", devices=8, command=smoke)
     outputs = [finish(process, 600) for process in start_job(tmp_path / "two", 2, command=smoke)]
-    assert all("2 process(es)" in output for output in outputs[:1]), outputs
+    assert "2 process(es)" in outputs[0], outputs
     for other in ("eight", "two"):
         np.testing.assert_allclose(losses(tmp_path / other), losses(tmp_path / "one"), rtol=1e-3)
 
