@@ -57,6 +57,8 @@ def train(raw_config: ml_collections.ConfigDict, workdir: str | Path) -> TrainSt
     mesh = make_mesh(config.mesh)
     check_batch(objective.batch_size, config.optim.accumulate)
     check_validation(objective, config)
+    share = Share(jax.process_index(), jax.process_count())
+    objective.batches(config.seed, share, 0)  # data that is not there is named before minutes of compilation
     if is_main():
         remember_config(raw_config, workdir)
 
@@ -88,7 +90,6 @@ def train(raw_config: ml_collections.ConfigDict, workdir: str | Path) -> TrainSt
         # --- Steps -------------------------------------------------------------------------------------------------
         step_fn = None
         first = step = int(state.step)
-        share = Share(jax.process_index(), jax.process_count())
         batches = objective.batches(config.seed, share, next_batch)
         to_devices = partial(jax.make_array_from_process_local_data, batch_sharding(mesh))
         guard = NotFinite(workdir, config.optim.skip_not_finite)
