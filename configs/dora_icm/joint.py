@@ -7,18 +7,21 @@ The codecs are those of `configs/dora_icm/scenes.py`, trained on one backbone:
         --config.joint.codecs="('runs/semseg/codecs/q1','runs/depth/codecs/q1')"
 
 For NYUD-v2 or PASCAL-Context set the section `data` to that of `configs/dora_icm/nyud.py` or `pascal.py`, and
-decoder.widths=(576,288,144). `:small` goes with the codecs of `scenes.py:small`.
+decoder.widths=(576,288,144). `:small` goes with the codecs of `scenes.py:small`; `:smoke` takes two steps behind
+codecs of random weights.
 
-Expected: nothing measured yet.
+Expected: losses of all tasks that fall together; the rates are those of the codecs. Nobody has run this length here.
 """
 
 import ml_collections
 
+from icm_jax.train.config import one_of
 from icm_jax.train.registry import default_config
 
 
 def get_config(variant: str = "") -> ml_collections.ConfigDict:
     """A decoder as wide as those of one task."""
+    one_of("variant of joint.py", variant, ("", "small", "smoke"))
     config = default_config("joint_decoder")
     config.name = "scenes-joint"
     config.decoder.widths = (64, 48, 32)
@@ -31,4 +34,11 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
     if variant == "small":
         config.decoder.update(widths=(48, 32, 16), blocks=1)
         config.optim.update(learning_rate=1e-3, total_steps=2000, warmup_steps=100, ema_decay=0.99)
+    if variant == "smoke":
+        config.joint.update(tasks=("normals", "depth"), backbone="random")
+        config.decoder.update(widths=(16, 8), blocks=1)
+        config.data.update(count=4, size=64, batch_size=2)
+        config.optim.update(total_steps=2, warmup_steps=0)
+        config.checkpoint.every_steps = 2
+        config.log.every_steps = 1
     return config

@@ -23,6 +23,7 @@ from icm_jax.errors import IcmError
 from icm_jax.models.dora_icm.model import DoraICM, variables
 from icm_jax.models.eva02 import normalise
 from icm_jax.objectives.held_out import held_out_means
+from icm_jax.objectives.random_task_models import RANDOM, random_codecs
 from icm_jax.pretrained import joint_decoder as stored
 from icm_jax.pretrained import store
 from icm_jax.pretrained.dora_icm import (
@@ -46,7 +47,7 @@ class JointConfig:
     Attributes:
         tasks: dense tasks of the data, in the order of `codecs`.
         codecs: folders of their codecs, trained on one backbone.
-        backbone: its file.
+        backbone: its file; "random" draws it and small codecs, for trying a config without any.
     """
 
     tasks: tuple[str, ...] = ()
@@ -54,9 +55,11 @@ class JointConfig:
     backbone: str = ""
 
     def __post_init__(self) -> None:
-        if not self.tasks or len(self.tasks) != len(self.codecs):
+        wanted = 0 if self.backbone == RANDOM else len(self.tasks)
+        if not self.tasks or len(self.codecs) != wanted:
             raise IcmError(
-                f"{len(self.codecs)} joint.codecs for {len(self.tasks)} joint.tasks; give one a task"
+                f"{len(self.codecs)} joint.codecs for {len(self.tasks)} joint.tasks; give one a task, and none with "
+                f"joint.backbone={RANDOM!r}"
             )
 
 
@@ -69,12 +72,17 @@ def joint_decoder(run: RunConfig, decoder: JointSpec, joint: JointConfig, data: 
     Raises:
         IcmError: codecs that are not there, not of these tasks, or not of one backbone.
     """
-    codecs = {task: store.load(folder) for task, folder in zip(joint.tasks, joint.codecs, strict=True)}
+    if joint.backbone == RANDOM:
+        codecs, backbone = random_codecs(data.dataset, joint.tasks)
+    else:
+        codecs = {task: store.load(folder) for task, folder in zip(joint.tasks, joint.codecs, strict=True)}
+        backbone = read_backbone(Path(joint.backbone))
     stored.refuse_strangers(codecs)
     for task, codec in codecs.items():
         if spec_of(codec).outputs != dense_task(data.dataset, task).outputs:
             raise IcmError(f"{codec.label} predicts {spec_of(codec).outputs} channels, which is not {task}")
-    trained = _JointDecoder(decoder, joint, data, codecs)
+        refuse_other_backbone(codec, backbone)
+    trained = _JointDecoder(decoder, joint, data, codecs, backbone)
     return Objective(
         initial_params=trained.initial_params,
         loss=trained.loss,
@@ -93,16 +101,16 @@ class _JointDecoder:
     config: JointConfig
     data: DenseSource
     codecs: Mapping[str, StoredCodec]
+    backbone: Mapping[str, Any]
 
     def initial_params(self, key: Array) -> dict[str, Any]:
-        backbone = read_backbone(Path(self.config.backbone))
-        codecs = {}
-        for task, codec in self.codecs.items():
-            refuse_other_backbone(codec, backbone)
-            codecs[task] = dict(zip(("params", "batch_stats"), trees(codec), strict=True))
+        codecs = {
+            task: dict(zip(("params", "batch_stats"), trees(codec), strict=True))
+            for task, codec in self.codecs.items()
+        }
         features = [jnp.zeros((1, 4, 4, spec_of(codec).coded)) for codec in self.codecs.values()]
         made = jax.jit(lambda key: self.spec.decoder(self.codecs).init(key, features, (64, 64)))(key)
-        return {**made, "decoder": made.pop("params"), "codecs": codecs, "backbone": backbone}
+        return {**made, "decoder": made.pop("params"), "codecs": codecs, "backbone": self.backbone}
 
     def loss(self, params: Params, batch: Batch, step: Array, key: Array) -> Loss:
         value, parts, statistics = self._judge(params, batch, train=True)

@@ -25,6 +25,7 @@ from icm_jax.models.dora_icm.model import DoraICM, variables
 from icm_jax.models.eva02 import normalise
 from icm_jax.models.preprocessor import Preprocessor, PreprocessorSpec
 from icm_jax.objectives.held_out import held_out_means
+from icm_jax.objectives.random_task_models import RANDOM, random_network
 from icm_jax.pretrained.dora_icm import BACKBONE_FILE, read_backbone
 from icm_jax.pretrained.preprocessor import PREPROCESSOR_FILE, write_preprocessor
 from icm_jax.pretrained.task_network import StoredNetwork, read_network
@@ -39,7 +40,8 @@ class ForNetwork:
     """Whom the pictures are for, and how much a bit is worth.
 
     Attributes:
-        network: file of a network without a codec (`model.compress=False`).
+        network: file of a network without a codec (`model.compress=False`); "random" draws a small one of semseg, for
+            trying a config without any.
         backbone: its backbone's; "" for the one beside it.
         lmbda: weight of the task against bits a pixel.
         steps: quantisation steps of the stand-in are drawn between these, in units of 1/255, evenly in their logarithm.
@@ -66,8 +68,14 @@ def preprocessor(
     Raises:
         IcmError: a network that is not there, or of a task that the data has no labels of.
     """
-    network = read_network(Path(judge.network))
-    trained = _Preprocessing(preprocessor, judge, data, network, dense_task(data.dataset, network.task))
+    if judge.network == RANDOM:
+        network, backbone = random_network(data.dataset, "semseg")
+    else:
+        network = read_network(Path(judge.network))
+        backbone = read_backbone(Path(judge.backbone or Path(judge.network).with_name(BACKBONE_FILE)))
+    TaskNetwork(network, backbone)  # refuses another backbone
+    task = dense_task(data.dataset, network.task)
+    trained = _Preprocessing(preprocessor, judge, data, network, backbone, task)
     return Objective(
         initial_params=trained.initial_params,
         loss=trained.loss,
@@ -85,16 +93,13 @@ class _Preprocessing:
     config: ForNetwork
     data: DenseSource
     network: StoredNetwork
+    backbone: Mapping[str, Any]
     task: DenseTask
 
     def initial_params(self, key: Array) -> dict[str, Any]:
-        backbone = read_backbone(
-            Path(self.config.backbone or Path(self.config.network).with_name(BACKBONE_FILE))
-        )
-        TaskNetwork(self.network, backbone)  # refuses another backbone
         side = self.spec.unit
         made = jax.jit(lambda key: Preprocessor(self.spec).init(key, jnp.zeros((1, side, side, 3))))(key)
-        frozen = {"model": {**self.network.params, "backbone": backbone}}
+        frozen = {"model": {**self.network.params, "backbone": self.backbone}}
         return {"preprocessor": made["params"], "batch_stats": self.network.batch_stats, **frozen}
 
     def loss(self, params: Params, batch: Batch, step: Array, key: Array) -> Loss:

@@ -15,7 +15,8 @@ from flax import linen as nn
 
 from icm_jax.recognizers.detection.rcnn import RCNN
 
-CONSTANTS = {"scale": 1.0, "var": 1.0, "alpha": 0.25}  # of norms and PReLUs; other vectors are 0
+# Of norms, PReLUs and the magnitudes of DoRA; other vectors are 0.
+CONSTANTS = {"scale": 1.0, "var": 1.0, "alpha": 0.25, "m": 1.0}
 
 
 def random_params(network: nn.Module, size: int, seed: int = 0) -> dict[str, Any]:
@@ -29,14 +30,18 @@ def random_params(network: nn.Module, size: int, seed: int = 0) -> dict[str, Any
     if isinstance(network, RCNN):  # called, it runs no heads, and quality maps need them
         init = partial(init, method="detect")
         arguments = (*arguments, jax.ShapeDtypeStruct((1, 2), jnp.float32))
-    shapes = jax.eval_shape(init, jax.random.key(seed), *arguments)["params"]
+    params: dict[str, Any] = drawn(jax.eval_shape(init, jax.random.key(seed), *arguments)["params"], seed)
+    return params
+
+
+def drawn(shapes: Any, seed: int = 0) -> Any:
+    """Arrays in place of the shapes of a tree of parameters, by the rules of `random_params`."""
     rng = np.random.default_rng(seed)
 
-    def drawn(path: tuple[Any, ...], leaf: jax.ShapeDtypeStruct) -> np.ndarray:
+    def draw(path: tuple[Any, ...], leaf: jax.ShapeDtypeStruct) -> np.ndarray:
         if len(leaf.shape) < 2:
             return np.full(leaf.shape, CONSTANTS.get(path[-1].key, 0.0), np.float32)
         inputs = math.prod(leaf.shape[:-1])
         return rng.standard_normal(leaf.shape, np.float32) / np.float32(math.sqrt(inputs))
 
-    params: dict[str, Any] = jax.tree_util.tree_map_with_path(drawn, shapes)
-    return params
+    return jax.tree_util.tree_map_with_path(draw, shapes)

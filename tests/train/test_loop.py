@@ -57,13 +57,7 @@ def config_module(path: Path) -> ModuleType:
     return importlib.import_module(".".join(path.with_suffix("").parts))
 
 
-# They go on from what another run trained; tests/objectives/test_joint_decoder.py and test_preprocessor.py train them.
-NEED_ANOTHER_RUN = {Path("configs/dora_icm/joint.py"), Path("configs/dora_icm/preprocessor.py")}
-
-
-@pytest.mark.parametrize(
-    "path", [path for path in training_configs() if path not in NEED_ANOTHER_RUN], ids=str
-)
+@pytest.mark.parametrize("path", training_configs(), ids=str)
 def test_smoke_variant_trains_and_exports(path, photos, tmp_path) -> None:
     config = config_module(path).get_config("smoke")
     if "eval" in config:
