@@ -1,6 +1,8 @@
 """A case here: stages, gradients, and the optimiser of training configs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import jax
@@ -12,7 +14,7 @@ from icm_jax import paths
 from icm_jax.train.optimizer import optimizer
 from weights_convert.live.case import Case
 from weights_convert.live.comparison import Departure
-from weights_convert.live.side import SCHEDULES, Leaves, Side, Trajectory, recipe
+from weights_convert.live.side import SCHEDULES, Leaves, Side, TrainStep, recipe
 
 
 def run_jax(
@@ -25,7 +27,7 @@ def run_jax(
 ) -> Side:
     """Runs a case from PyTorch's state dict; gradients are those of `trained_paths`."""
     network, params = case.map.convert(state_dict)
-    with jax.enable_x64(precision == "float64"), jax.default_matmul_precision("highest"):
+    with _settings(precision):
         leaves = {path: jnp.asarray(leaf, precision) for path, leaf in paths.flatten(params).items()}
         arrays = {name: jnp.asarray(array, precision) for name, array in inputs.items()}
         initial = paths.unflatten({path: leaves[path] for path in trained_paths})
@@ -37,14 +39,21 @@ def run_jax(
 
         run = jax.jit(jax.value_and_grad(loss, has_aux=True))  # compiled once: most of the time is compiling
         (_, stages), gradients = run(initial)
-        trainings = {name: _trained(run, initial, name, steps) for name in SCHEDULES}
     as_arrays = {name: np.asarray(stage) for name, stage in stages.items()}
+    trainings = {name: partial(_trained, run, initial, name, steps, precision) for name in SCHEDULES}
     return Side(as_arrays, _leaves(gradients), trainings)
 
 
-def _trained(run: Any, trained: Any, schedule: str, steps: int) -> Trajectory:
+@contextmanager
+def _settings(precision: str) -> Iterator[None]:
+    with jax.enable_x64(precision == "float64"), jax.default_matmul_precision("highest"):
+        yield
+
+
+def _trained(run: Any, trained: Any, schedule: str, steps: int, precision: str) -> Iterator[TrainStep]:
     adam = optimizer(recipe(schedule, steps))
-    state, trajectory = adam.init(trained), Trajectory([], [])
+    with _settings(precision):
+        state = adam.init(trained)
 
     @jax.jit
     def step(gradients: Any, state: Any, trained: Any) -> tuple[Any, Any]:
@@ -52,11 +61,10 @@ def _trained(run: Any, trained: Any, schedule: str, steps: int) -> Trajectory:
         return optax.apply_updates(trained, updates), state
 
     for _ in range(steps):
-        (loss, _), gradients = run(trained)
-        trained, state = step(gradients, state, trained)
-        trajectory.losses.append(float(loss))
-        trajectory.parameters.append(_leaves(trained))
-    return trajectory
+        with _settings(precision):
+            (loss, _), gradients = run(trained)
+            trained, state = step(gradients, state, trained)
+        yield TrainStep(float(loss), _leaves(trained))
 
 
 def _leaves(tree: Any) -> Leaves:

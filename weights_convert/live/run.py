@@ -1,7 +1,7 @@
 """Runs a case on both sides: forward, loss, gradients of every trainable leaf, and steps of Adam side by side."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from weights_convert.live.cases import CASES
 from weights_convert.live.comparison import FLOAT32, FLOAT64, STAGE_LIMITS, AdamStep, Comparison, Departure
 from weights_convert.live.difference import difference
 from weights_convert.live.jax_side import departures_of, run_jax
-from weights_convert.live.side import Leaves, Side, Trajectory
+from weights_convert.live.side import Leaves, Side, TrainStep
 
 PRECISIONS = (FLOAT32, FLOAT64)
 
@@ -82,16 +82,16 @@ def _compare(
         precision,
         [difference(name, ours.stages[name], stage) for name, stage in theirs.stages.items()],
         [difference(path, ours.gradients[path], leaf, floor) for path, leaf in theirs.gradients.items()],
-        {name: _steps(found, theirs.trainings[name]) for name, found in ours.trainings.items()},
+        {name: _steps(training(), theirs.trainings[name]()) for name, training in ours.trainings.items()},
         own_error if precision == FLOAT32 else {},
         case.float32_limit if precision == FLOAT32 else STAGE_LIMITS[precision],
         departures,
     )
 
 
-def _steps(ours: Trajectory, theirs: Trajectory) -> list[AdamStep]:
-    rows = zip(ours.losses, theirs.losses, ours.parameters, theirs.parameters, strict=True)
-    return [AdamStep(step, a, b, *_apart(x, y)) for step, (a, b, x, y) in enumerate(rows)]
+def _steps(ours: Iterable[TrainStep], theirs: Iterable[TrainStep]) -> list[AdamStep]:
+    pairs = enumerate(zip(ours, theirs, strict=True))
+    return [AdamStep(i, a.loss, b.loss, *_apart(a.parameters, b.parameters)) for i, (a, b) in pairs]
 
 
 def _apart(ours: Leaves, theirs: Leaves) -> tuple[float, float]:

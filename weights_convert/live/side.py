@@ -1,5 +1,6 @@
 """What either framework computes of a case, and the training that both run."""
 
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,16 +29,19 @@ def recipe(schedule: str, steps: int) -> OptimConfig:
     )
 
 
-class Trajectory(NamedTuple):
-    """A training: the loss before every step, and all trained leaves after it."""
+class TrainStep(NamedTuple):
+    """The loss before a step, and all trained leaves after it."""
 
-    losses: list[float]
-    parameters: list[Leaves]
+    loss: float
+    parameters: Leaves
 
 
 class Side(NamedTuple):
-    """What one framework computes in one precision; maps and leaves in our layout."""
+    """What one framework computes in one precision; maps and leaves in our layout.
+
+    A training, by schedule, runs while its steps are taken: parameters of all steps together are gigabytes.
+    """
 
     stages: Leaves
     gradients: Leaves
-    trainings: dict[str, Trajectory]
+    trainings: Mapping[str, Callable[[], Iterator[TrainStep]]]

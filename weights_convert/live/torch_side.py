@@ -1,6 +1,7 @@
 """A case in PyTorch: stages, gradients, and its own Adam under its own schedules. Needs torch."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from weights_convert.live.side import (
     WEIGHT_DECAY,
     Leaves,
     Side,
-    Trajectory,
+    TrainStep,
 )
 
 
@@ -47,22 +48,20 @@ def run_torch(
     trained = {name: p for name, p in model.named_parameters() if p.grad is not None}
     gradients = in_our_layout({name: p.grad for name, p in trained.items() if p.grad is not None})
 
-    trainings = {}
-    for name in SCHEDULES:
-        model.load_state_dict(initial)
+    def training(name: str) -> Iterator[TrainStep]:
+        model.to(dtype).load_state_dict(initial)  # another precision may have been run in between
         adam = torch.optim.Adam(trained.values(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-        schedule, trajectory = _schedule(name, adam, steps), Trajectory([], [])
+        schedule = _schedule(name, adam, steps)
         for _ in range(steps):
             adam.zero_grad()
             loss = model(**tensors)["loss"]
             loss.backward()
             adam.step()
             schedule.step()
-            trajectory.losses.append(loss.item())
-            trajectory.parameters.append(in_our_layout(trained))
-        trainings[name] = trajectory
+            yield TrainStep(loss.item(), in_our_layout(trained))
+
     shown = {name: _to_nhwc(stage.detach().numpy()) for name, stage in stages.items()}
-    return Side(shown, gradients, trainings)
+    return Side(shown, gradients, {name: partial(training, name) for name in SCHEDULES})
 
 
 def _schedule(name: str, adam: torch.optim.Optimizer, steps: int) -> LRScheduler:
