@@ -80,7 +80,7 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         config.data.threads = 16
     elif variant == "smoke":
         config.model.update(
-            N=16, M=16, depths=(1, 1, 1, 2), hyper_depths=(1, 1), heads=(2, 2, 2, 2), hyper_heads=(2, 2)
+            N=16, M=16, depths=(1, 1, 1, 1), hyper_depths=(1, 1), heads=(2, 2, 2, 2), hyper_heads=(2, 2)
         )
         config.data.update(folder=str(SAMPLE_FOLDER), crop=64, batch_size=8, threads=1)
         config.optim.total_steps = 4

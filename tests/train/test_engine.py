@@ -11,7 +11,7 @@ from jax.sharding import PartitionSpec
 
 from icm_jax import paths
 from icm_jax.errors import IcmError
-from icm_jax.train import loop
+from icm_jax.train import digest, loop
 from icm_jax.train.compute import cast
 from icm_jax.train.config import MeshConfig, OptimConfig
 from icm_jax.train.digest import digests
@@ -214,6 +214,15 @@ def test_digests_notice_one_bit_and_a_swap() -> None:
     assert len(sums) == 4
     for dtype in (jnp.bfloat16, jnp.int8, jnp.bool_, jnp.int32):
         assert digests({"x": jnp.ones(3, dtype)}) == digests({"x": jnp.ones(3, dtype)})
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8", "bool", "int32"])
+@pytest.mark.parametrize("shape", [(), (0, 3), (7,), (3, 4, 5)])
+def test_small_arrays_have_the_digest_of_large_ones(shape, dtype, monkeypatch) -> None:
+    x = jax.random.normal(jax.random.key(0), shape).astype(dtype)
+    on_the_host = digests({"x": x})
+    monkeypatch.setattr(digest, "SMALL", -1)
+    assert digests({"x": x}) == on_the_host
 
 
 def test_shardings_by_rule() -> None:
