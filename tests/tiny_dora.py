@@ -1,5 +1,6 @@
 """A small DoRA-ICM model with random weights, made without compiling its initialisation."""
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -8,20 +9,9 @@ import numpy as np
 from icm_jax import paths
 from icm_jax.models.dora_icm.model import initial
 from icm_jax.models.dora_icm.spec import DoraICMSpec
+from icm_jax.objectives.random_task_models import SMALL
 
-TINY = DoraICMSpec(
-    outputs=3,
-    width=16,
-    depth=1,
-    heads=2,
-    grid=(4, 4),
-    rank=2,
-    alpha=2,
-    preliminary=(6,),
-    N=4,
-    decoder_widths=(16, 8),
-    decoder_blocks=1,
-)
+TINY = dataclasses.replace(SMALL, outputs=3, preliminary=(6,))
 NEAR_ONE = ("scale", "var", "m")
 
 
