@@ -15,6 +15,7 @@ from scipy import special
 
 from icm_jax.bitstream.tables import CdfTables
 from icm_jax.entropy.bounds import lower_bound
+from icm_jax.entropy.factorized import interval_mass
 from icm_jax.entropy.tables import integer_cdf, stack_rows
 
 STEPS = 4
@@ -30,9 +31,14 @@ def bits(probability: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 class BitEstimator(nn.Module):
-    """Prior of z. Parameters `h{i}`, `b{i}` for i < 4 and `a{i}` for i < 3, one number a channel each."""
+    """Prior of z. Parameters `h{i}`, `b{i}` for i < 4 and `a{i}` for i < 3, one number a channel each.
+
+    Attributes:
+        exact_tails: see `DualSpatialPrior`.
+    """
 
     channels: int
+    exact_tails: bool = True
 
     def setup(self) -> None:
         names = [f"{kind}{i}" for i in range(STEPS) for kind in ("hba" if i < STEPS - 1 else "hb")]
@@ -41,17 +47,24 @@ class BitEstimator(nn.Module):
 
     def cumulative(self, x: Float[Array, "... c"]) -> Float[Array, "... c"]:
         """Probability of values up to x."""
+        return jax.nn.sigmoid(self.logits(x))
+
+    def logits(self, x: Float[Array, "... c"]) -> Float[Array, "... c"]:
+        """log p/(1 - p) of the probability p of values up to x."""
         x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
         for i in range(STEPS):
             h, b = (self.steps[f"{kind}{i}"].astype(x.dtype) for kind in "hb")
             x = x * jax.nn.softplus(h) + b
             if i < STEPS - 1:
                 x = x + jnp.tanh(x) * jnp.tanh(self.steps[f"a{i}"].astype(x.dtype))
-        return jax.nn.sigmoid(x)
+        return x
 
     def bits(self, z_hat: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
         """What every element costs."""
-        return bits(self.cumulative(z_hat + 0.5) - self.cumulative(z_hat - 0.5))
+        lower, upper = self.logits(z_hat - 0.5), self.logits(z_hat + 0.5)
+        if self.exact_tails:
+            return bits(interval_mass(lower, upper))
+        return bits(jax.nn.sigmoid(upper) - jax.nn.sigmoid(lower))
 
 
 def estimator_masses(

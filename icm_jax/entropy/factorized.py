@@ -41,7 +41,7 @@ def cumulative_logits(
 
 def interval_mass(lower: Float[Array, "..."], upper: Float[Array, "..."]) -> Float[Array, "..."]:
     """sigmoid(upper) - sigmoid(lower) without cancellation: both are mirrored to where they are small."""
-    sign = -jax.lax.stop_gradient(jnp.sign(lower + upper))
+    sign = jnp.where(lower + upper > 0, -1, 1)
     return jnp.abs(jax.nn.sigmoid(sign * upper) - jax.nn.sigmoid(sign * lower))
 
 

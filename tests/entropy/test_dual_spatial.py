@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import special
 
 from icm_jax.entropy.dual_spatial import DualSpatialPrior, Noise, first_pass, gaussian_bits
 
@@ -67,6 +68,15 @@ def test_bits_of_a_gaussian() -> None:
     np.testing.assert_allclose(bits[:2], 0, atol=1e-4)  # scales count as 0.11 at least
     np.testing.assert_allclose(bits[2], -np.log2(0.24173 + 1e-5), atol=1e-3)
     np.testing.assert_allclose(bits[3], -np.log2(1e-5), atol=1e-3)
+
+
+def test_both_tails_keep_their_digits() -> None:
+    residual, scales = np.array([3.5, 4.0, 4.5, -3.5, -4.0, -4.5]), np.ones(6)
+    exact = -np.log2(special.ndtr(0.5 - abs(residual)) - special.ndtr(-0.5 - abs(residual)) + 1e-5)
+    arrays = jnp.asarray(residual, jnp.float32), jnp.asarray(scales, jnp.float32)
+    np.testing.assert_allclose(gaussian_bits(*arrays), exact, rtol=2e-6)
+    lost = np.abs(gaussian_bits(*arrays, exact_tails=False) - exact)
+    assert lost[:3].max() > 1e-4 and lost[:3].max() < 0.02
 
 
 @pytest.mark.parametrize(("channels", "millions"), [(192, 10.82), (448, 52.76), (512, 68.30)])

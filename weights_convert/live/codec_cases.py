@@ -11,7 +11,8 @@ from jax import Array
 from icm_jax.adapters.sfma import Sfma
 from icm_jax.entropy.dual_spatial import DualSpatialPrior, Noise
 from weights_convert import evc
-from weights_convert.live.case import Case, Stages, captured, normal
+from weights_convert.live.case import Case, Stages, captured, departure, normal
+from weights_convert.live.comparison import Departure
 from weights_convert.network_map import NetworkMap
 from weights_convert.sfma import sfma_rules
 
@@ -40,6 +41,20 @@ def _evc(network: DualSpatialPrior, params: Any, inputs: Mapping[str, Array]) ->
     shown = {name: getattr(coded, name) for name in ("z", "scales", "residual", "y_hat", "y_bits", "z_bits")}
     loss = coded.y_bits.mean() + coded.z_bits.mean() + jnp.mean((coded.y_hat - y) ** 2)
     return {**shown, "loss": loss}
+
+
+def _evc_departures(network: DualSpatialPrior, params: Any, inputs: Mapping[str, Array]) -> list[Departure]:
+    """Of the bits of y and z together, in float32."""
+    bits = {
+        exact: [
+            stage.ravel()
+            for name, stage in _evc(network.clone(exact_tails=exact), params, inputs).items()
+            if name.endswith("_bits")
+        ]
+        for exact in (True, False)
+    }
+    what = "probabilities keep their digits in the upper tail; in EVC's code a difference of numbers near 1 loses them"
+    return [departure(what, *(jnp.concatenate(bits[exact]) for exact in (True, False)))]
 
 
 def _evc_shapes(network: DualSpatialPrior) -> Any:
@@ -78,4 +93,5 @@ EVC_CASE = Case(
     ),
     _evc,
     _evc_inputs,
+    departures=_evc_departures,
 )

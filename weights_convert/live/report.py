@@ -13,7 +13,8 @@ from weights_convert.live.difference import Difference
 
 WORST_GRADIENTS = 5
 WIDTH, HEIGHT, LEFT, BOTTOM = 860, 300, 54, 84
-COLOURS = {"float32": "#b3541e", "float64": "#1e6bb3", "PyTorch's own float32": "#999999"}
+OURS, THEIRS = "float32 from exact", "PyTorch's float32 from exact"
+COLOURS = {"float32": "#b3541e", "float64": "#1e6bb3", OURS: "#3a8f4d", THEIRS: "#999999"}
 STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#222}
 table{border-collapse:collapse;font:12px/1.4 ui-monospace,monospace}td,th{padding:.1rem .6rem;text-align:right}
 td:first-child,th:first-child{text-align:left}tr:nth-child(even){background:#f4f4f2}
@@ -63,6 +64,7 @@ def to_json(
                 "gradients": [row._asdict() for row in found.gradients],
                 "adam": {name: [step._asdict() for step in steps] for name, steps in found.adam.items()},
                 "reference_error": found.reference_error,
+                "own_error": found.own_error,
             }
             for found in comparisons
         ],
@@ -83,15 +85,18 @@ def write_report(
 def format_page(title: str, comparisons: Sequence[Comparison], facts: dict[str, Any]) -> str:
     """The page."""
     series = {found.precision: [row.relative for row in found.stages] for found in comparisons}
-    own = next((found.reference_error for found in comparisons if found.reference_error), {})
-    series["PyTorch's own float32"] = list(own.values())
+    names = [row.name for row in comparisons[0].stages]
+    for found in comparisons:
+        for label, errors in ((OURS, found.own_error), (THEIRS, found.reference_error)):
+            if errors:
+                series[label] = [errors[name] for name in names]
     parts = [
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>',
         f"<style>{STYLE}</style><h1>{escape(title)}</h1>",
         f"<p>{escape('; '.join(f'{key} {value}' for key, value in facts.items()))}</p>",
-        "<p>Largest difference over largest entry, stage by stage; grey is how far PyTorch's float32 is from its own "
-        "float64.</p>",
-        depth_svg([row.name for row in comparisons[0].stages], series),
+        "<p>Largest difference over largest entry, stage by stage; green and grey are how far either float32 is from "
+        "PyTorch's float64.</p>",
+        depth_svg(names, series),
     ]
     for found in comparisons:
         parts.append(

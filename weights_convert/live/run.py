@@ -75,15 +75,19 @@ def _compare(
         raise ConversionError(f"only one side has the stages {', '.join(sorted(missing))}")
     # Below the last place of the network's largest gradient a leaf has no digits to compare.
     floor = max(float(np.spacing(np.abs(leaf).max())) for leaf in theirs.gradients.values())
-    own_error = {
-        name: difference(name, stage, exact.stages[name]).relative for name, stage in theirs.stages.items()
-    }
+    reference_error, own_error = (
+        {name: difference(name, side.stages[name], stage).relative for name, stage in exact.stages.items()}
+        if precision == FLOAT32
+        else {}
+        for side in (theirs, ours)
+    )
     return Comparison(
         precision,
         [difference(name, ours.stages[name], stage) for name, stage in theirs.stages.items()],
         [difference(path, ours.gradients[path], leaf, floor) for path, leaf in theirs.gradients.items()],
         {name: _steps(training(), theirs.trainings[name]()) for name, training in ours.trainings.items()},
-        own_error if precision == FLOAT32 else {},
+        reference_error,
+        own_error,
         case.float32_limit if precision == FLOAT32 else STAGE_LIMITS[precision],
         departures,
     )
