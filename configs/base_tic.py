@@ -19,6 +19,7 @@ and the entropy path stay float32); `:smoke` runs a few steps on the included ph
 
 import ml_collections
 
+from configs.smoke import few_steps
 from icm_jax.data.samples import SAMPLE_FOLDER
 from icm_jax.train.config import one_of
 from icm_jax.train.registry import default_config
@@ -83,7 +84,5 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
             N=16, M=16, depths=(1, 1, 1, 1), hyper_depths=(1, 1), heads=(2, 2, 2, 2), hyper_heads=(2, 2)
         )
         config.data.update(folder=str(SAMPLE_FOLDER), crop=64, batch_size=8, threads=1)
-        config.optim.total_steps = 4
-        config.checkpoint.every_steps = 2
-        config.log.every_steps = 1
+        few_steps(config, 4)
     return config

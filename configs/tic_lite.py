@@ -21,6 +21,7 @@ Expected (docs/models.md), on Kodak, real bytes: 0.27 bpp at 29.15 dB after the 
 
 import ml_collections
 
+from configs.smoke import few_steps
 from icm_jax.data.samples import SAMPLE_FOLDER
 from icm_jax.train.config import one_of
 from icm_jax.train.registry import default_config
@@ -71,7 +72,5 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         config.rate.lmbda = (0.0018, 0.0067)
         config.model.update(N=16, M=16, widths=(16, 16, 16), depths=(1, 1, 1, 1))
         config.data.update(folder=str(SAMPLE_FOLDER), crop=64, batch_size=8)
-        config.optim.total_steps = 4
-        config.checkpoint.every_steps = 2
-        config.log.every_steps = 1
+        few_steps(config, 4)
     return config

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import ml_collections
 
+from configs.smoke import few_steps
 from icm_jax.data.samples import SAMPLE_FOLDER
 from icm_jax.errors import IcmError
 from icm_jax.train.registry import default_config
@@ -94,9 +95,7 @@ def _shortened(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     if config.adapter.get("name") == "all-in-one":
         config.adapter.update(middle=4, tam_hidden=4, msf_width=4)
     config.compute.remat = ()
-    config.optim.total_steps = config.checkpoint.every_steps = 2
-    config.log.every_steps = 1
-    return config
+    return few_steps(config)
 
 
 def smoke_scenes(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:

@@ -15,6 +15,7 @@ Expected: losses of all tasks that fall together; the rates are those of the cod
 
 import ml_collections
 
+from configs.smoke import few_steps
 from icm_jax.train.config import one_of
 from icm_jax.train.registry import default_config
 
@@ -38,7 +39,5 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         config.joint.update(tasks=("normals", "depth"), backbone="random")
         config.decoder.update(widths=(16, 8), blocks=1)
         config.data.update(count=4, size=64, batch_size=2)
-        config.optim.update(total_steps=2, warmup_steps=0)
-        config.checkpoint.every_steps = 2
-        config.log.every_steps = 1
+        few_steps(config)
     return config

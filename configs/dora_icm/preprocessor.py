@@ -15,6 +15,7 @@ Expected: fewer bits of the stand-in at the same loss of the task. Nobody has ru
 
 import ml_collections
 
+from configs.smoke import few_steps
 from icm_jax.train.config import one_of
 from icm_jax.train.registry import default_config
 
@@ -35,7 +36,5 @@ def get_config(variant: str = "") -> ml_collections.ConfigDict:
         config.judge.network = "random"
         config.preprocessor.update(widths=(4, 6), blocks=1)
         config.data.update(count=4, size=64, batch_size=2)
-        config.optim.update(total_steps=2, warmup_steps=0)
-        config.checkpoint.every_steps = 2
-        config.log.every_steps = 1
+        few_steps(config)
     return config

@@ -3,6 +3,7 @@
 import ml_collections
 
 from configs.dora_icm.methods import change
+from configs.smoke import few_steps
 from icm_jax.adapters.low_rank import QKV
 from icm_jax.errors import IcmError
 from icm_jax.models.dora_icm.decoder import WIDTHS
@@ -83,6 +84,4 @@ def smoke(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     config.model.rank = min(config.model.rank, 2)
     size = 4 * config.model.patch
     config.data = {"name": "scenes", "count": 8, "size": size, "seed": 1, "batch_size": 2, "folder": ""}
-    config.optim.total_steps = config.checkpoint.every_steps = 2
-    config.log.every_steps = 1
-    return config
+    return few_steps(config)

@@ -18,6 +18,7 @@ The other methods of `configs/dora_icm/methods.py` go by their names: `:full`, `
 import ml_collections
 
 from configs.dora_icm.methods import ALL, change
+from configs.smoke import few_steps
 from icm_jax.adapters.low_rank import QKV
 from icm_jax.train.registry import default_config
 
@@ -75,9 +76,7 @@ def get_config(variant: str = "dora") -> ml_collections.ConfigDict:
             N=8, decoder_widths=_narrow(config, (16, 16, 16, 16)), decoder_blocks=1, grid=(4, 4)
         )
         config.data.update(count=8, size=4 * config.model.patch)
-        config.optim.total_steps = 2
-        config.checkpoint.every_steps = 2
-        config.log.every_steps = 1
+        few_steps(config)
     return config
 
 

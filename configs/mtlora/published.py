@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import ml_collections
 
+from configs.smoke import few_steps
 from icm_jax.train.registry import default_config
 
 EPOCHS, WARM_UP, BATCH = 300, 20, 32
@@ -39,7 +40,4 @@ def smoke(config: ml_collections.ConfigDict, tasks: Sequence[str]) -> ml_collect
     config.model.update(tasks=tuple(tasks), task_ranks=(2,) * len(tasks), swin=swin)
     config.model.update(channels=(4,), hidden=16, shared_rank=4, dropout=0.0)
     config.data = {"name": "scenes", "count": 4, "size": 32, "seed": 1, "batch_size": 2, "folder": ""}
-    config.optim.update(total_steps=2, warmup_steps=0)
-    config.checkpoint.every_steps = 2
-    config.log.every_steps = 1
-    return config
+    return few_steps(config)

@@ -15,6 +15,7 @@ Expected: a network whose four losses fall together; nobody has run this length 
 
 import ml_collections
 
+from configs.smoke import few_steps
 from icm_jax.train.config import one_of
 from icm_jax.train.registry import default_config
 
@@ -54,7 +55,5 @@ def get_config(variant: str = "mtlora") -> ml_collections.ConfigDict:
         config.model.update(swin=small, channels=(4, 8), hidden=16, shared_rank=4)
         config.model.update(tasks=("semseg", "normals"), task_ranks=(2, 2), dropout=0.0)
         config.data.update(count=4, size=32, batch_size=2)
-        config.optim.update(total_steps=2, warmup_steps=0)
-        config.checkpoint.every_steps = 2
-        config.log.every_steps = 1
+        few_steps(config)
     return config

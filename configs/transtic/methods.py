@@ -2,6 +2,7 @@
 
 import ml_collections
 
+from configs.smoke import few_steps
 from icm_jax.data.samples import SAMPLE_FOLDER
 from icm_jax.errors import IcmError
 from icm_jax.train.registry import default_config
@@ -44,7 +45,5 @@ def shortened(config: ml_collections.ConfigDict, variant: str) -> ml_collections
         # Its first blocks alone: what lies behind them need not be compiled.
         config.transfer.update(recognizer="mobilenet-v2", weights="random", taps=("features.1", "features.3"))
         config.data.update(folder=str(SAMPLE_FOLDER), crop=64, batch_size=8, threads=1)
-        config.optim.total_steps = 2
-        config.checkpoint.every_steps = 2
-        config.log.every_steps = 1
+        few_steps(config)
     return config

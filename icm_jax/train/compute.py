@@ -1,4 +1,4 @@
-"""How a step computes: number formats and recomputation, both chosen by path rules.
+"""How a step computes: number formats and recomputation, both chosen by path rules; and how hard it is compiled.
 
 Layers multiply in the dtype of a 16-bit kernel, so a rule over parameter paths decides the arithmetic: kernels cast
 to bfloat16 give bfloat16 products; norms, softmax and everything that touches a likelihood stay float32. The master
@@ -6,8 +6,8 @@ copy of every parameter, and the optimiser, are float32 whatever the rules say.
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import jax
@@ -67,3 +67,14 @@ def rematerialised(patterns: Sequence[str]) -> AbstractContextManager[Any]:
 def matmul_precision(name: str) -> AbstractContextManager[Any]:
     """float32 products in this precision ("tensorfloat32", "float32"); "" leaves the backend's default."""
     return jax.default_matmul_precision(name) if name else nullcontext()
+
+
+@contextmanager
+def compilation(quick: bool) -> Iterator[None]:
+    """Inside it, if `quick`, XLA leaves out most optimisations: programs start sooner and run slower."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", before or quick)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_disable_most_optimizations", before)

@@ -108,11 +108,13 @@ class ComputeConfig:
         dtypes: path rules -> "bfloat16", "float16" or "float32".
         remat: patterns of Flax module paths that are computed again for the gradient.
         matmul: precision of float32 products, "" for the backend's default, "tensorfloat32" or "float32".
+        quick_compile: leaves out most of XLA's optimisations; for runs of a few steps, which mostly compile.
     """
 
     dtypes: tuple[Rule[str], ...] = ()
     remat: tuple[str, ...] = ()
     matmul: str = ""
+    quick_compile: bool = False
 
     def __post_init__(self) -> None:
         one_of("compute.matmul", self.matmul, ("", "tensorfloat32", "float32"))

@@ -12,13 +12,14 @@ from typing import Any
 
 import jax
 import ml_collections
+from jax.sharding import Mesh
 
 from icm_jax import paths
 from icm_jax.data.image_io import write_bytes
 from icm_jax.errors import IcmError
 from icm_jax.evaluate.macs import count_in_jaxpr
 from icm_jax.train.checkpoint import Checkpoints, restore_base, save_base
-from icm_jax.train.compute import matmul_precision
+from icm_jax.train.compute import compilation, matmul_precision
 from icm_jax.train.config import RunConfig
 from icm_jax.train.distributed import is_main, meet
 from icm_jax.train.log import RunLog, scalars
@@ -62,6 +63,11 @@ def train(raw_config: ml_collections.ConfigDict, workdir: str | Path) -> TrainSt
     if is_main():
         remember_config(raw_config, workdir)
 
+    with compilation(config.compute.quick_compile):
+        return _run(config, objective, mesh, share, workdir)
+
+
+def _run(config: RunConfig, objective: Objective, mesh: Mesh, share: Share, workdir: Path) -> TrainState:
     # --- Parameters, optimiser, and where they live ----------------------------------------------------------------
     key = jax.jit(lambda: jax.random.key(config.seed), out_shardings=replicated(mesh))()
     tx = optimizer(config.optim)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from icm_jax.models.registry import build, model_spec
-from icm_jax.train.compute import cast, rematerialised
+from icm_jax.train.compute import cast, compilation, rematerialised
 
 SMALL = {
     "name": "tic",
@@ -57,3 +57,17 @@ def test_recomputed_layers_give_the_same_gradients_in_less_memory(codec) -> None
     assert recomputed.count("remat") > text.count("remat") == 0
     for a, b in zip(jax.tree.leaves(plain), jax.tree.leaves(again), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_quick_compilation_ends_with_the_run(quick: bool) -> None:
+    name = "jax_disable_most_optimizations"
+    outside = jax.config.read(name)
+    jax.config.update(name, False)
+    try:
+        with pytest.raises(KeyError), compilation(quick):
+            assert jax.config.read(name) is quick
+            raise KeyError
+        assert jax.config.read(name) is False
+    finally:
+        jax.config.update(name, outside)
