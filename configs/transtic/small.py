@@ -60,9 +60,8 @@ def get_config(variant: str = "classification-prompts") -> ml_collections.Config
     config = default_config("transfer")
     config.name = f"{task}-{method}"
     config.adapter = {**METHODS[method], **SIZES[method]}
-    config.transfer.update(
-        base="tic-base", quality=2, recognizer=network, distortion=weight, by_lmbda=True, drop_path=False
-    )
+    config.transfer.update(base="tic-base", quality=2, recognizer=network, distortion=weight, by_lmbda=True)
+    config.transfer.update(drop_path=False, decoder="rounded")
     config.data.update(crop=128, batch_size=batch_size, threads=1)
     config.optim.update(
         learning_rate=2e-4 if method == "full" else 1e-3,

@@ -31,7 +31,7 @@ from icm_jax.recognizers.quality_map import quality_map
 from icm_jax.recognizers.random_weights import random_params
 from icm_jax.recognizers.recognizer import Recognizer
 from icm_jax.recognizers.registry import RECOGNIZERS, load_recognizer, with_params
-from icm_jax.train.config import RunConfig
+from icm_jax.train.config import RunConfig, one_of
 from icm_jax.train.objective import Batch, Loss, Objective, Params
 
 
@@ -49,6 +49,9 @@ class TransferConfig:
         distortion, rate: weights of the mean squared difference of the taps and of the bits a pixel.
         by_lmbda: the weight of the distortion is so many times the base's lmbda, so that one config serves all rates.
         drop_path: keep the frozen codec's stochastic depth on, as published; off is less noisy.
+        decoder: what g_s is given in training, "noise" as published, or "rounded" latents (straight-through gradient;
+            the rate sees noise in any case). A base that was trained on rounded ones has to be steered on them: else
+            the adapter learns to remove the noise.
     """
 
     base: str = "tic-lite"
@@ -60,8 +63,10 @@ class TransferConfig:
     rate: float = 1.0
     by_lmbda: bool = False
     drop_path: bool = True
+    decoder: str = "noise"
 
     def __post_init__(self) -> None:
+        one_of("transfer.decoder", self.decoder, ("noise", "rounded"))
         if min(self.distortion, self.rate) < 0:
             raise IcmError(
                 f"transfer.distortion={self.distortion} and transfer.rate={self.rate} must not be negative"
@@ -135,7 +140,7 @@ class _Transfer:
         network, adapter = self._network(params), self.codec.adapter
         quality = quality_map(network, x) if isinstance(adapter, RoiSpec) else None
         seen = x if quality is None else jnp.concatenate([x, quality], -1)
-        latents, statistics = self.codec.latents(params, seen, key)
+        latents, statistics = self.codec.latents(params, seen, key, self.config.decoder == "rounded")
         metrics = {"bpp": estimated_bits(latents) / np.prod(x.shape[:3])}
         if isinstance(adapter, ChannelSelectionSpec):
             metrics["distortion"] = self._of_features(network, x, latents.x_hat, adapter.tap)
