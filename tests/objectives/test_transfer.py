@@ -82,3 +82,20 @@ def test_impossible_configs_are_refused(base) -> None:
     config.transfer.weights = "/nowhere"
     with pytest.raises(IcmError, match="no weights at /nowhere"):
         parse(config)
+
+
+def test_a_decoder_can_be_given_rounded_latents(base) -> None:
+    """Then the picture does not depend on the noise, only the rate does."""
+    x = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), np.uint8)
+    seen = {}
+    for decoder in ("noise", "rounded"):
+        config = config_of(base, {"name": "sfma", "zero_init": True})
+        config.transfer.update(decoder=decoder, drop_path=False)
+        _, objective = parse(config)
+        params = objective.initial_params(jax.random.key(0, impl="rbg"))
+        metrics = jax.jit(lambda params, key, loss=objective.loss: loss(params, {"image": x}, 0, key).metrics)
+        seen[decoder] = [metrics(params, jax.random.key(i)) for i in range(2)]
+    distortions = {name: [float(m["distortion"]) for m in metrics] for name, metrics in seen.items()}
+    assert distortions["rounded"][0] == distortions["rounded"][1]
+    assert distortions["noise"][0] != distortions["noise"][1]
+    assert seen["rounded"][0]["bpp"] != seen["rounded"][1]["bpp"]
