@@ -102,3 +102,9 @@ def test_fitted_quantiles_end_the_auxiliary_loss(prior):
 
 def test_medians_are_the_middle_quantiles(prior):
     assert run(prior, "medians").tolist() == prior[1]["quantiles"][:, 0, 1].tolist()
+
+
+def test_an_interval_around_the_median_has_mass():
+    """Its logits are each other's negatives, so neither side is the smaller one."""
+    edge = jnp.array([0.5, 1.0, 3.0])
+    np.testing.assert_allclose(interval_mass(-edge, edge), np.tanh(edge / 2), rtol=1e-6)
