@@ -96,11 +96,15 @@ def all_in_one(
         IcmError: tasks, adapter, networks and data that do not fit each other, or a name that streams can not carry.
     """
     adapter_store.refuse_name(run.name)
+    if run.init_from and all_in_one.extends:
+        raise IcmError("init_from and all_in_one.extends both name an adapter to start from; leave one out")
     old = adapter_store.load(all_in_one.extends) if all_in_one.extends else None
     spec = adapter if old is None else extended(old, adapter, all_in_one.tasks)
     tasks = trained_tasks(all_in_one, spec)
     judge = downstream.build(tasks, "" if isinstance(data, CropConfig) else data.dataset)
-    codec = steered("all_in_one", all_in_one.base, all_in_one.quality, spec, all_in_one.drop_path)
+    codec = steered(
+        "all_in_one", all_in_one.base, all_in_one.quality, spec, all_in_one.drop_path, run.init_from
+    )
     if old is not None:
         old.refuse_other_base(codec.base)
     task = _AllInOne(run.name, all_in_one, codec, old, tasks, judge, data)

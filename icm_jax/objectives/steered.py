@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from icm_jax.adapters import store as adapter_store
-from icm_jax.adapters.registry import adapted, adapter_spec, initial_variables
+from icm_jax.adapters.registry import adapted, adapter_spec, adapter_values, initial_variables
 from icm_jax.codec import Codec
 from icm_jax.errors import IcmError
 from icm_jax.models.hooks import AdapterSpec
@@ -47,17 +47,21 @@ class Steered:
         spec: its architecture in training: stochastic depth on, as published, or off.
         adapter: what steers it; None trains the codec itself.
         model: the codec with the adapter's hooks.
+        start: variables that the adapter starts from; None draws them.
     """
 
     base: store.StoredCodec
     spec: TICSpec
     adapter: AdapterSpec | None
     model: TIC
+    start: Mapping[str, Any] | None = None
 
     def fresh(self, key: Array) -> dict[str, Any]:
-        """Parameters of the base as they are stored, and of a new adapter."""
+        """Parameters of the base as they are stored, and of a new adapter, or of the one to start from."""
         tree: dict[str, Any] = {"base": jax.tree.map(jnp.asarray, dict(self.base.params))}
-        if self.adapter is not None:
+        if self.start is not None:
+            tree["adapter"] = jax.tree.map(jnp.asarray, dict(self.start))
+        elif self.adapter is not None:
             tree["adapter"] = initial_variables(self.adapter, self.spec, key)
         return tree
 
@@ -117,11 +121,14 @@ class Steered:
         return [folder / f"{name}.safetensors"]
 
 
-def steered(section: str, base: str, quality: int, adapter: AdapterSpec | None, drop_path: bool) -> Steered:
-    """A stored codec, by folder or name and quality, with an adapter on it.
+def steered(
+    section: str, base: str, quality: int, adapter: AdapterSpec | None, drop_path: bool, init_from: str = ""
+) -> Steered:
+    """A stored codec, by folder or name and quality, with an adapter on it, new or from a file.
 
     Raises:
-        IcmError: no such codec, or none that adapters fit; named as the key `base` of the config's `section`.
+        IcmError: no such codec, or none that adapters fit, named as the key `base` of the config's `section`; or the
+            adapter file `init_from` is of another kind or size.
     """
     stored = Codec.load(base, None if Path(base).is_dir() else quality).stored
     if not isinstance(stored.spec, TICSpec):
@@ -129,4 +136,22 @@ def steered(section: str, base: str, quality: int, adapter: AdapterSpec | None, 
             f"{section}.base={base} is a {model_name(stored.spec)!r}; only 'tic' codecs can be steered"
         )
     spec = stored.spec if drop_path else dataclasses.replace(stored.spec, drop_path=0.0)
-    return Steered(stored, spec, adapter, build(spec, adapter))
+    start = _start(init_from, adapter, stored.spec) if adapter is not None and init_from else None
+    return Steered(stored, spec, adapter, build(spec, adapter), start)
+
+
+def _start(file: str, adapter: AdapterSpec, base: TICSpec) -> Mapping[str, Any]:
+    """Variables of an adapter file; what it was trained on may be another rate of the codec, or another task."""
+    found = adapter_store.load(file)
+    if found.spec != adapter:
+        raise IcmError(
+            f"init_from={file} holds an adapter {adapter_values(found.spec)}, the config asks for "
+            f"{adapter_values(adapter)}; make the section adapter the same, or leave init_from out"
+        )
+    wanted = jax.eval_shape(partial(initial_variables, adapter, base), jax.random.key(0))
+    if jax.tree.map(jnp.shape, dict(found.variables)) != jax.tree.map(jnp.shape, wanted):
+        raise IcmError(
+            f"init_from={file} was made for {found.base_name}, whose layers have other sizes than this base's; "
+            "name an adapter of a base of this size, or leave init_from out"
+        )
+    return found.variables

@@ -88,7 +88,7 @@ def transfer(
         raise IcmError(
             "init_from is not used by objective 'transfer': transfer.base names the codec it starts from"
         )
-    codec = steered("transfer", transfer.base, transfer.quality, adapter, transfer.drop_path)
+    codec = steered("transfer", transfer.base, transfer.quality, adapter, transfer.drop_path, run.init_from)
     network = frozen_network(transfer.recognizer, transfer.weights, data.crop)
     task = _Transfer(run.name, transfer, data, codec, network)
     return Objective(

@@ -24,17 +24,21 @@ class Entry(NamedTuple):
     """An objective's own config sections and the function that builds it from them, by keyword, and the run's config.
 
     A section is a dataclass, read strictly by its fields, or a function of the section's values.
+
+    Attributes:
+        continues: it takes `init_from`.
     """
 
     sections: Mapping[str, Callable[..., Any]]
     build: Callable[..., Objective]
+    continues: bool = False
 
 
 OBJECTIVES: dict[str, Entry] = {
-    "base_codec": Entry(base_codec.SECTIONS, base_codec.base_codec),
-    "transfer": Entry(transfer.SECTIONS, transfer.transfer),
+    "base_codec": Entry(base_codec.SECTIONS, base_codec.base_codec, continues=True),
+    "transfer": Entry(transfer.SECTIONS, transfer.transfer, continues=True),
     "dense_prediction": Entry(dense_prediction.SECTIONS, dense_prediction.dense_prediction),
-    "all_in_one": Entry(all_in_one.SECTIONS, all_in_one.all_in_one),
+    "all_in_one": Entry(all_in_one.SECTIONS, all_in_one.all_in_one, continues=True),
     "joint_decoder": Entry(joint_decoder.SECTIONS, joint_decoder.joint_decoder),
     "preprocessor": Entry(preprocessor.SECTIONS, preprocessor.preprocessor),
     "multi_task": Entry(multi_task.SECTIONS, multi_task.multi_task),
@@ -58,6 +62,11 @@ def parse(config: ml_collections.ConfigDict) -> tuple[RunConfig, Objective]:
     entry = _entry(values.get("objective", "base_codec"))
     refuse_unknown("config", values, {*SECTIONS, *PLAIN, "objective", *entry.sections})
     run = run_config(values)
+    if run.init_from and not entry.continues:
+        able = ", ".join(name for name, other in OBJECTIVES.items() if other.continues)
+        raise IcmError(
+            f"init_from={run.init_from} is not used by objective {values['objective']!r}, only by {able}; leave it out"
+        )
     own = {key: _read(key, make, values.get(key, {})) for key, make in entry.sections.items()}
     return run, entry.build(run, **own)
 

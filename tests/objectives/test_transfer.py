@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 
 from icm_jax import Codec, paths
+from icm_jax.adapters import store as adapter_store
+from icm_jax.adapters.prompts import PromptSpec
+from icm_jax.adapters.registry import initial_variables
 from icm_jax.data.samples import SAMPLE_FOLDER
 from icm_jax.errors import IcmError
 from icm_jax.models.registry import build, model_spec
@@ -99,3 +102,40 @@ def test_a_decoder_can_be_given_rounded_latents(base) -> None:
     assert distortions["rounded"][0] == distortions["rounded"][1]
     assert distortions["noise"][0] != distortions["noise"][1]
     assert seen["rounded"][0]["bpp"] != seen["rounded"][1]["bpp"]
+
+
+def test_an_adapter_starts_from_that_of_another_rate(base, tmp_path) -> None:
+    loop.train(config_of(base, PROMPTS), tmp_path / "first")
+    (file,) = (tmp_path / "first" / "codecs").iterdir()
+    stored = store.load(base)
+    store.save(make_codec("tiny", 2, 0.0035, stored.spec, stored.params, {}), tmp_path / "q2")
+    config = config_of(tmp_path / "q2", PROMPTS)
+    config.init_from = str(file)
+    _, objective = parse(config)
+    started = paths.flatten(objective.initial_params(jax.random.key(1))["adapter"])
+    for path, leaf in paths.flatten(adapter_store.load(file).variables).items():
+        np.testing.assert_array_equal(started[path], leaf)
+
+
+def test_an_adapter_that_does_not_fit_is_no_start(base, tmp_path) -> None:
+    stored, file = store.load(base), tmp_path / "a.safetensors"
+    variables = initial_variables(PromptSpec(extractor_width=4), stored.spec, jax.random.key(0))
+    made = adapter_store.make_adapter("a", "", PromptSpec(extractor_width=4), variables, stored)
+    adapter_store.save(made, file)
+    config = config_of(base, {**PROMPTS, "extractor_width": 8})
+    config.init_from = str(file)
+    with pytest.raises(IcmError, match="the config asks for"):
+        parse(config)
+    del variables["params"]["g_s"]  # as of a base with fewer layers
+    made = adapter_store.make_adapter("a", "", PromptSpec(extractor_width=4), variables, stored)
+    adapter_store.save(made, file)
+    config.adapter = PROMPTS
+    with pytest.raises(IcmError, match="other sizes than this base"):
+        parse(config)
+
+
+def test_objectives_that_start_afresh_refuse_init_from() -> None:
+    config = default_config("preprocessor")
+    config.init_from = "runs/other"
+    with pytest.raises(IcmError, match="only by base_codec, transfer, all_in_one"):
+        parse(config)
