@@ -160,12 +160,13 @@ def decompress_files(
     """
     sources, foreign = split_foreign(find_inputs(inputs, (".icm",)))
     every = task == ALL_TASKS
-    stored = adapter_store.load(adapter) if adapter else None
-    features = task is None and stored is not None and not stored.codec_spec.pictures
+    # The name of an included adapter is looked up when the codec is known; all of those decode to pictures.
+    stored = adapter_store.load(adapter) if adapter and adapter.is_file() else adapter
+    features = task is None and isinstance(stored, StoredAdapter) and not stored.codec_spec.pictures
     suffix, valid = (".npy", (".npy",)) if features else (".png", EXTENSIONS)
     jobs, failures = plan_outputs(sources, output, suffix, valid, force or every)
     failures += foreign
-    loaded: dict[tuple[str, int], Codec] = {}
+    loaded: dict[tuple[str, int, str], Codec] = {}
     done: list[Coded] = []
     for source, target in tqdm(jobs, unit="image", disable=None if len(jobs) > 1 else True):
         with reporting(failures, f"{source}: "):
@@ -249,10 +250,13 @@ def _npy(array: np.ndarray) -> bytes:
 
 
 def _reader(
-    data: bytes, codec: str | None, adapter: StoredAdapter | None, loaded: dict[tuple[str, int], Codec]
+    data: bytes,
+    codec: str | None,
+    adapter: StoredAdapter | Path | None,
+    loaded: dict[tuple[str, int, str], Codec],
 ) -> Codec:
     header = container.read_header(data)
-    key = (codec or header.codec_id, header.quality)
+    key = (codec or header.codec_id, header.quality, header.adapter_id)
     if key not in loaded:
         loaded[key] = Codec.for_stream(data, codec, adapter)
     return loaded[key]

@@ -181,7 +181,13 @@ def _add_codec(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_adapter(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-a", "--adapter", type=Path, metavar="FILE", help="adapter to put on the codec")
+    parser.add_argument(
+        "-a",
+        "--adapter",
+        type=Path,
+        metavar="ADAPTER",
+        help="adapter to put on the codec: a file, or the name of one that is included with it",
+    )
 
 
 def _add_limit(parser: argparse.ArgumentParser) -> None:

@@ -89,7 +89,7 @@ class Codec:
         """Loads an included codec by name ("tic-lite", optionally a quality) or any codec folder.
 
         Args:
-            adapter: an adapter file to put on it.
+            adapter: an adapter to put on it: a file, or the name of one that comes with an included codec.
 
         Raises:
             IcmError: no such codec or quality, missing or damaged files, weights that do not match their hash, or
@@ -110,7 +110,7 @@ class Codec:
         name_or_folder: str | Path | None = None,
         adapter: str | Path | StoredAdapter | None = None,
     ) -> "Codec":
-        """The codec a stream names, at the stream's quality, or a given one.
+        """The codec a stream names, at the stream's quality, or a given one; with its adapter, if that is included too.
 
         Raises:
             IcmError: the stream names a codec that is not included and none is given.
@@ -118,7 +118,9 @@ class Codec:
         if name_or_folder is not None and _is_folder(name_or_folder):
             return cls.load(name_or_folder, adapter=adapter)
         header = container.read_header(data)
-        return cls.load(name_or_folder or header.codec_id, header.quality, adapter)
+        codec = cls.load(name_or_folder or header.codec_id, header.quality)
+        included = pretrained.adapters(codec.name, codec.quality).get(header.adapter_id)
+        return codec.with_adapter(adapter or included)
 
     def with_adapter(self, adapter: str | Path | StoredAdapter | None) -> "Codec":
         """The same base, shared in memory, with another adapter or none.
@@ -126,10 +128,22 @@ class Codec:
         Compiled programs are shared by adapters of one specification.
 
         Raises:
-            IcmError: a missing or damaged file, or an adapter of another base.
+            IcmError: a missing or damaged file, no such included adapter, or an adapter of another base.
         """
-        loaded = adapter_store.load(adapter) if isinstance(adapter, (str, Path)) else adapter
-        return Codec(self._stored, loaded)
+        if isinstance(adapter, (str, Path)):
+            adapter = adapter_store.load(self._adapter_file(adapter))
+        return Codec(self._stored, adapter)
+
+    def _adapter_file(self, name_or_file: str | Path) -> Path:
+        included = pretrained.adapters(self.name, self.quality)
+        if Path(name_or_file).exists() or not included:
+            return Path(name_or_file)
+        if str(name_or_file) not in included:
+            raise IcmError(
+                f"{name_or_file} is neither an adapter file nor one that comes with {self._stored.label} "
+                f"({', '.join(included)}); check the path"
+            )
+        return included[str(name_or_file)]
 
     def save(self, folder: str | Path) -> None:
         """Writes the codec as a folder: JSON specification, safetensors weights, integer tables, hash."""

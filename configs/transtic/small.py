@@ -63,8 +63,10 @@ def get_config(variant: str = "classification-prompts") -> ml_collections.Config
     config.transfer.update(base="tic-base", quality=2, recognizer=network, distortion=weight, by_lmbda=True)
     config.transfer.update(drop_path=False, decoder="rounded")
     config.data.update(crop=128, batch_size=batch_size, threads=1)
+    whole = method == "full"
     config.optim.update(
-        learning_rate=2e-4 if method == "full" else 1e-3,
+        optimizer="muon" if whole else "adam",
+        learning_rate=3e-4 if whole else 1e-3,
         total_steps=400,
         warmup_steps=20,
         schedule="cosine",

@@ -1,4 +1,4 @@
-"""Codecs that come with the package, found by name (`tic-lite`, `tic-base`), one folder a quality."""
+"""Codecs that come with the package, found by name (`tic-lite`, `tic-base`), one folder a quality; their adapters."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -44,3 +44,9 @@ def folder(name: str, quality: int | None = None) -> Path:
     if quality not in qualities(name):
         raise IcmError(f"{name} has no quality {quality}; choose {', '.join(map(str, qualities(name)))}")
     return _root() / name / f"q{quality}"
+
+
+def adapters(name: str, quality: int) -> dict[str, Path]:
+    """Files of the adapters that come with an embedded codec, by their names; empty for any other codec."""
+    found = sorted((_root() / name / f"q{quality}" / "adapters").glob("*.safetensors"))
+    return {path.stem: path for path in found} if name in names() else {}
