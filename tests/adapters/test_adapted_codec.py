@@ -7,13 +7,15 @@ import jax
 import numpy as np
 import pytest
 
-from icm_jax import paths
+from icm_jax import Codec, paths, pretrained
 from icm_jax.adapters import store
 from icm_jax.adapters.all_in_one import AllInOneSpec
 from icm_jax.adapters.registry import adapter_spec, adapter_values
 from icm_jax.adapters.sfma import SfmaSpec
 from icm_jax.adapters.store import StoredAdapter
+from icm_jax.batch import decompress_files
 from icm_jax.bitstream.errors import WrongAdapter
+from icm_jax.data.image_io import read_image
 from icm_jax.errors import IcmError
 from icm_jax.models import programs
 from tests.adapters.random_values import random_variables
@@ -85,6 +87,25 @@ def test_adapted_streams_name_their_adapter_and_decode_with_it_alone(tmp_path: P
         codec.decompress(data)
     with pytest.raises(WrongAdapter, match=r"needs adapter none, .*decode it without one"):
         detection.decompress(codec.compress(image))
+
+
+def test_an_included_adapter_is_found_by_name_and_by_the_stream(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    codec, image = tiny_codec(), picture()
+    codec.save(tmp_path / "tiny" / "q1")
+    store.save(adapter(), tmp_path / "tiny" / "q1" / "adapters" / "det.safetensors")
+    monkeypatch.setattr(pretrained, "_root", lambda: tmp_path)
+    included = Codec.load("tiny", 1, "det")
+    streams = {"det": included.compress(image), "people": codec.compress(image)}
+    for name, data in streams.items():
+        (tmp_path / f"{name}.icm").write_bytes(data)
+    outcome = decompress_files(None, [str(tmp_path / "*.icm")], tmp_path / "out", force=False)
+    assert not outcome.failures
+    assert np.array_equal(read_image(tmp_path / "out" / "det.png"), included.decompress(streams["det"]))
+    assert np.array_equal(read_image(tmp_path / "out" / "people.png"), codec.decompress(streams["people"]))
+    with pytest.raises(IcmError, match=r"neither an adapter file nor one that comes with tiny q1 \(det\)"):
+        Codec.load("tiny", 1, "seg")
 
 
 def test_another_base_is_refused_with_both_hashes():
