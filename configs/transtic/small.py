@@ -30,6 +30,8 @@ TASKS = {
     "segmentation": ("espnet-v2", 4500.0, 4),
     "saliency": ("u2netp", 550.0, 2),
 }
+# Every stream carries the name, and the files are small.
+NAMES = {"classification": "cls", "segmentation": "seg", "saliency": "sal"}
 SFT = {
     "encoder_widths": (32, 32, 48, 48),
     "hyper_widths": (48, 48),
@@ -58,7 +60,7 @@ def get_config(variant: str = "classification-prompts") -> ml_collections.Config
         )
     network, weight, batch_size = TASKS[task]
     config = default_config("transfer")
-    config.name = f"{task}-{method}"
+    config.name = NAMES[task]
     config.adapter = {**METHODS[method], **SIZES[method]}
     config.transfer.update(base="tic-base", quality=2, recognizer=network, distortion=weight, by_lmbda=True)
     config.transfer.update(drop_path=False, decoder="rounded")
