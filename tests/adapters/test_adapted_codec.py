@@ -108,6 +108,19 @@ def test_an_included_adapter_is_found_by_name_and_by_the_stream(
         Codec.load("tiny", 1, "seg")
 
 
+def test_included_adapters_fit_their_codec():
+    found = [
+        (quality, file)
+        for quality in range(1, 5)
+        for file in pretrained.adapters("tic-base", quality).values()
+    ]
+    assert found
+    for quality, file in found:
+        loaded = store.load(file)
+        loaded.refuse_other_base(Codec.load("tic-base", quality).stored)
+        assert loaded.name == file.stem  # streams carry the name, and are read with the file of that name
+
+
 def test_another_base_is_refused_with_both_hashes():
     codec, other = tiny_codec(), tiny_codec(seed=1)
     with pytest.raises(
