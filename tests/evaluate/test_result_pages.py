@@ -5,22 +5,36 @@ from pathlib import Path
 import pytest
 
 from icm_jax.evaluate.report import points_table
-from icm_jax.evaluate.result import Result, read_results
+from icm_jax.evaluate.result import read_results
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
-FOLDERS = sorted((RESULTS / "records").iterdir())
+RECORDS = RESULTS / "records"
+FOLDERS = sorted(RECORDS.iterdir())
+CLASSICAL = tuple(f"imagenet/{codec}.json" for codec in ("avif", "jpeg", "vvc", "webp"))
+# What each table of points is made of, with the page it stands on.
+TABLES = [
+    ("rate_accuracy", ("imagenet",)),
+    ("rate_accuracy", ("coco",)),
+    ("rate_accuracy", ("kodak",)),
+    ("transtic", (*CLASSICAL, "transtic_classification")),
+]
 
 
-@pytest.fixture(params=FOLDERS, ids=lambda folder: folder.name)
-def recorded(request: pytest.FixtureRequest) -> list[Result]:
-    return read_results([request.param])
+@pytest.mark.parametrize(
+    ("page", "records"), TABLES, ids=lambda value: value if isinstance(value, str) else value[-1]
+)
+def test_points_on_a_page_are_those_of_its_records(page: str, records: tuple[str, ...]) -> None:
+    recorded = read_results([RECORDS / name for name in records])
+    assert points_table(recorded).markdown() in (RESULTS / page / "index.md").read_text()
 
 
-def test_points_on_the_page_are_those_of_the_records(recorded: list[Result]) -> None:
-    assert points_table(recorded).markdown() in (RESULTS / "rate_accuracy" / "index.md").read_text()
+def test_every_record_stands_on_a_page() -> None:
+    assert {name for _, records in TABLES for name in records if "/" not in name} == {f.name for f in FOLDERS}
 
 
-def test_records_are_of_one_set_of_images_and_name_relative_paths(recorded: list[Result]) -> None:
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_records_are_of_one_set_of_images_and_name_relative_paths(folder: Path) -> None:
+    recorded = read_results([folder])
     assert len({result.dataset["sha256"] for result in recorded}) == 1
     for result in recorded:
         assert [word for word in result.provenance["command"] if word.startswith("/")] == []
