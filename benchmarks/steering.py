@@ -91,7 +91,11 @@ def network_step(network: Recognizer, crop: int, count: int) -> Callable[[], Non
         return jax.grad(difference)(x_hat)
 
     x = jax.random.uniform(jax.random.key(0), (count, crop, crop, 3))
-    return lambda: jax.block_until_ready(gradient(network, 0.9 * x, x)) and None
+
+    def run() -> None:
+        jax.block_until_ready(gradient(network, 0.9 * x, x))
+
+    return run
 
 
 def switching(rounds: int) -> None:
