@@ -135,13 +135,13 @@ class Codec:
         return Codec(self._stored, adapter)
 
     def _adapter_file(self, name_or_file: str | Path) -> Path:
-        included = pretrained.adapters(self.name, self.quality)
-        if Path(name_or_file).exists() or not included:
+        if Path(name_or_file).exists():
             return Path(name_or_file)
+        included = pretrained.adapters(self.name, self.quality)
         if str(name_or_file) not in included:
             raise IcmError(
-                f"{name_or_file} is neither an adapter file nor one that comes with {self._stored.label} "
-                f"({', '.join(included)}); check the path"
+                f"{name_or_file}: no such adapter file, and none of that name comes with {self._stored.label} "
+                f"(included: {', '.join(included) or 'none'}); check the path, or take another quality"
             )
         return included[str(name_or_file)]
 

@@ -104,7 +104,7 @@ def test_an_included_adapter_is_found_by_name_and_by_the_stream(
     assert not outcome.failures
     assert np.array_equal(read_image(tmp_path / "out" / "det.png"), included.decompress(streams["det"]))
     assert np.array_equal(read_image(tmp_path / "out" / "people.png"), codec.decompress(streams["people"]))
-    with pytest.raises(IcmError, match=r"neither an adapter file nor one that comes with tiny q1 \(det\)"):
+    with pytest.raises(IcmError, match=r"none of that name comes with tiny q1 \(included: det\)"):
         Codec.load("tiny", 1, "seg")
 
 
