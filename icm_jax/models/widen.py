@@ -1,14 +1,17 @@
-"""A wider TIC that starts from a narrower trained one: nothing learned is lost, the new channels are fresh.
+"""A larger TIC that starts from a smaller trained one: nothing learned is lost, new channels and layers are fresh.
 
     kernel   [… in, out]     trained │ fresh        rows: inputs, columns: outputs
                              ────────┼──────        new inputs do not reach old outputs, so every old
                               zero   │ fresh        channel still computes what it did
+
+    layer    x + expand(…)                          a new bottleneck at the end of a stack starts with expand = 0
 
 After the widening of Chen et al. (Net2Net, ICLR 2016), with fresh channels instead of copies. Fresh channels of y need
 a while of large lmbda to become useful: at the rate they are meant for they are silenced, or rounded to zero, before
 the decoder has learned to read them (docs/models.md).
 """
 
+import re
 from typing import Any
 
 import jax.numpy as jnp
@@ -18,27 +21,39 @@ from icm_jax import paths
 from icm_jax.errors import IcmError
 from icm_jax.models import rate_family
 
+IN_A_STACK = re.compile(r".*/stb\d/layer\d+/(reduce|spatial|expand)/(kernel|bias)")
+
 
 def widen(trained: Any, fresh: Any) -> dict[str, Any]:
-    """`fresh` parameters of a wider model, with those of a narrower `trained` one in its first channels.
+    """`fresh` parameters of a wider or deeper model, with those of a smaller `trained` one in its first channels.
 
-    Both are parameter trees of one TIC, or both rate families of the same number of rates.
+    Both are parameter trees of one TIC, or both rate families of the same number of rates. Layers can be added to
+    stacks of bottlenecks.
 
     Raises:
-        IcmError: a parameter missing on one side, or wider in `trained`.
+        IcmError: a parameter missing on one side that is not of such a layer, or wider in `trained`.
     """
     old, new = paths.flatten(_parts(trained)), paths.flatten(_parts(fresh))
-    if set(old) != set(new):
-        odd = sorted(set(old) ^ set(new))
+    odd = set(old) - set(new) or {path for path in set(new) - set(old) if not IN_A_STACK.fullmatch(path)}
+    if odd:
         raise IcmError(
-            f"the models differ in {len(odd)} parameters, first {odd[0]}; only widths can grow, not depths"
+            f"the models differ in {len(odd)} parameters, first {min(odd)}; only widths and the depths of stacks "
+            "of bottlenecks can grow"
         )
-    wide = paths.unflatten({path: _place(path, old[path], new[path]) for path in new})
-    return wide if rate_family.is_family(fresh) else wide["own"]
+    grown = {
+        path: _place(path, old[path], new[path]) if path in old else _idle(path, new[path]) for path in new
+    }
+    tree = paths.unflatten(grown)
+    return tree if rate_family.is_family(fresh) else tree["own"]
 
 
 def _parts(params: Any) -> dict[str, Any]:
     return dict(params) if rate_family.is_family(params) else {"own": params}
+
+
+def _idle(path: str, new: Array) -> Array:
+    """A fresh layer's array: the layer adds nothing yet."""
+    return jnp.zeros_like(new) if "/expand/" in path else new
 
 
 def _place(path: str, old: Array, new: Array) -> Array:

@@ -1,4 +1,4 @@
-"""A widened codec computes what the narrow one did."""
+"""A widened or deepened codec computes what the small one did."""
 
 from typing import Any
 
@@ -30,7 +30,9 @@ def codec(**changes):
     return model, jax.jit(model.init)(jax.random.key(len(changes), impl="rbg"), x)["params"], x
 
 
-@pytest.mark.parametrize("changes", [{"widths": (12, 8, 16)}, {"M": 24}], ids=str)
+@pytest.mark.parametrize(
+    "changes", [{"widths": (12, 8, 16)}, {"M": 24}, {"depths": (1, 2, 1, 3), "hyper_depths": (2, 1)}], ids=str
+)
 def test_old_channels_compute_what_they_did(changes: dict[str, Any]) -> None:
     model, params, x = codec()
     wide_model, fresh, _ = codec(**changes)
@@ -56,3 +58,6 @@ def test_a_model_can_only_grow() -> None:
     (_, params, _), (_, fresh, _) = codec(widths=(8, 8, 16)), codec()
     with pytest.raises(IcmError, match="a model can only grow"):
         widen(params, fresh)
+    _, deep, _ = codec(depths=(1, 1, 2, 1))
+    with pytest.raises(IcmError, match="only widths and the depths of stacks of bottlenecks can grow"):
+        widen(deep, fresh)
