@@ -14,7 +14,7 @@ The upper two rates need more channels of y, which first learn at a weight that 
     python -m icm_jax.main --config=configs/tic_lite.py:upper --config.init_from=runs/awake \
         --config.data.folder=PHOTOS --workdir=runs/tic_lite_upper
 
-Expected (docs/models.md, where two more runs of these rates are), on Kodak, real bytes: 0.27 bpp at 29.15 dB after the
+Expected (docs/models.md, where four more runs of these rates are), on Kodak, real bytes: 0.27 bpp at 29.15 dB after the
 second run, 0.63 bpp at 32.20 dB and 0.87 bpp at 33.56 dB after the fourth, if it stops at step 5,500.
 `configs/tic_lite.py:smoke` trains a few steps on small crops.
 """
