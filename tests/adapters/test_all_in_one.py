@@ -88,7 +88,11 @@ def test_a_guest_changes_no_other_picture_by_a_bit():
 
     def decode(spec: AllInOneSpec, leaves: dict) -> np.ndarray:
         model = build(BOTTLENECK, spec)
-        run = jax.jit(lambda variables: model.apply(variables, y_hat, method="synthesise"))
+        # Loops are fused as they are for users; see tests/conftest.py.
+        fused = {"xla_cpu_use_fusion_emitters": True}
+        run = jax.jit(
+            lambda variables: model.apply(variables, y_hat, method="synthesise"), compiler_options=fused
+        )
         return np.asarray(run(adapted(base, paths.unflatten(leaves))))
 
     before, after = decode(SMALL, old), decode(larger, new | old)

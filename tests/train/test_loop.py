@@ -127,8 +127,8 @@ def test_run_starts_from_an_exported_codec(photos, tmp_path) -> None:
     np.testing.assert_allclose(
         state.params["g_a"]["conv0"]["kernel"], stored.params["g_a"]["conv0"]["kernel"]
     )
-    config.model.depths = (2, 1, 1, 1)
-    with pytest.raises(IcmError, match="only widths can grow, not depths"):
+    config.model.M = 8
+    with pytest.raises(IcmError, match="a model can only grow"):
         loop.train(config, tmp_path / "third")
 
 
