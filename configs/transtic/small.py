@@ -15,7 +15,7 @@ Loss: weight · lmbda · d + bpp with the lmbda of the base, as published for cl
 since distances of networks have no common scale. Weights were chosen so that a task's pictures cost about what the
 base's do, 0.1 to 0.6 bpp: they are the slope of rate over distance of AVIF's pictures there.
 
-Expected: rate and accuracy of three methods in `docs/results/transtic.md`.
+Expected: rate and accuracy of all methods in `docs/results/transtic.md`.
 """
 
 import ml_collections

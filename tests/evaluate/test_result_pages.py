@@ -10,13 +10,18 @@ from icm_jax.evaluate.result import read_results
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
 RECORDS = RESULTS / "records"
 FOLDERS = sorted(RECORDS.iterdir())
-CLASSICAL = tuple(f"imagenet/{codec}.json" for codec in ("avif", "jpeg", "vvc", "webp"))
+CLASSICAL, OF_COCO = (
+    tuple(f"{folder}/{codec}.json" for codec in ("avif", "jpeg", "vvc", "webp"))
+    for folder in ("imagenet", "coco")
+)
 # What each table of points is made of, with the page it stands on.
 TABLES = [
     ("rate_accuracy", ("imagenet",)),
     ("rate_accuracy", ("coco",)),
     ("rate_accuracy", ("kodak",)),
     ("transtic", (*CLASSICAL, "transtic_classification")),
+    ("transtic", (*OF_COCO, "transtic_segmentation")),
+    ("transtic", ("transtic_saliency",)),
 ]
 
 
