@@ -19,10 +19,10 @@ from icm_jax.data.crops import CUTS, crop_batches
 from icm_jax.data.image_io import list_images, read_image
 from icm_jax.errors import IcmError
 from icm_jax.models import rate_family
+from icm_jax.models.grow import grow
 from icm_jax.models.latent_codec import Latents
 from icm_jax.models.registry import ModelSpec, build, model_spec
 from icm_jax.models.transplant import has_swin_stacks, transplant
-from icm_jax.models.widen import widen
 from icm_jax.pretrained import store
 from icm_jax.train.checkpoint import averaged_params
 from icm_jax.train.config import RunConfig, refuse_unused
@@ -154,7 +154,7 @@ class _Codec:
             return fresh
         trained = self._trained(Path(self.run.init_from))
         new_stacks = has_swin_stacks(fresh) and not has_swin_stacks(trained)
-        return (transplant if new_stacks else widen)(trained, fresh)
+        return (transplant if new_stacks else grow)(trained, fresh)
 
     def _trained(self, source: Path) -> Any:
         """Parameters to start from: one codec's, those of a folder `q1`, `q2`, … or the averaged ones of a run."""

@@ -8,8 +8,8 @@ import pytest
 
 from icm_jax.errors import IcmError
 from icm_jax.models import rate_family
+from icm_jax.models.grow import grow
 from icm_jax.models.registry import build, model_spec
-from icm_jax.models.widen import widen
 
 NARROW = {
     "name": "tic",
@@ -36,7 +36,7 @@ def codec(**changes):
 def test_old_channels_compute_what_they_did(changes: dict[str, Any]) -> None:
     model, params, x = codec()
     wide_model, fresh, _ = codec(**changes)
-    wide = widen(params, fresh)
+    wide = grow(params, fresh)
     before, after = (
         jax.jit(model.apply)({"params": params}, x),
         jax.jit(wide_model.apply)({"params": wide}, x),
@@ -46,10 +46,10 @@ def test_old_channels_compute_what_they_did(changes: dict[str, Any]) -> None:
         np.testing.assert_allclose(getattr(after, name)[..., :16], getattr(before, name), atol=1e-4)
 
 
-def test_families_are_widened_member_by_member() -> None:
+def test_families_grow_member_by_member() -> None:
     (_, params, _), (_, fresh, _) = codec(), codec(widths=(8, 8, 16))
-    wide = widen(rate_family.expand(params, 2), rate_family.expand(fresh, 2))
-    one, other = rate_family.fold(wide, 1), widen(params, fresh)
+    wide = grow(rate_family.expand(params, 2), rate_family.expand(fresh, 2))
+    one, other = rate_family.fold(wide, 1), grow(params, fresh)
     for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6)
 
@@ -57,7 +57,7 @@ def test_families_are_widened_member_by_member() -> None:
 def test_a_model_can_only_grow() -> None:
     (_, params, _), (_, fresh, _) = codec(widths=(8, 8, 16)), codec()
     with pytest.raises(IcmError, match="a model can only grow"):
-        widen(params, fresh)
+        grow(params, fresh)
     _, deep, _ = codec(depths=(1, 1, 2, 1))
     with pytest.raises(IcmError, match="only widths and the depths of stacks of bottlenecks can grow"):
-        widen(deep, fresh)
+        grow(deep, fresh)

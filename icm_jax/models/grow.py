@@ -24,7 +24,7 @@ from icm_jax.models import rate_family
 IN_A_STACK = re.compile(r".*/stb\d/layer\d+/(reduce|spatial|expand)/(kernel|bias)")
 
 
-def widen(trained: Any, fresh: Any) -> dict[str, Any]:
+def grow(trained: Any, fresh: Any) -> dict[str, Any]:
     """`fresh` parameters of a wider or deeper model, with those of a smaller `trained` one in its first channels.
 
     Both are parameter trees of one TIC, or both rate families of the same number of rates. Layers can be added to
