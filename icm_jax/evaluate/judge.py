@@ -58,9 +58,10 @@ class Judge:
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        """What can be reported: all against the labels where there are any, then agreement by one."""
+        """What can be reported: all against the labels where there are any, then agreement."""
         labelled = self.task.metrics if self.labels is not None else ()
-        return (*labelled, *([self.task.agreement_metric.agreement] if self._has_agreement else []))
+        agreement = [metric.agreement for metric in self.task.agreement_metrics if self._has_agreement]
+        return (*labelled, *agreement)
 
     def label(self, image: Path, size: tuple[int, int]) -> Any:
         """The label of an image, or None without labels."""
@@ -152,8 +153,8 @@ class Judge:
         """Numbers by name of metric."""
         scores = self.task.scores(counters["label"], self.labels) if "label" in counters else {}
         if "own" in counters:
-            name = self.task.agreement_metric.name
-            scores[name + AGREEMENT] = self.task.scores(counters["own"], None)[name]
+            agreed = self.task.scores(counters["own"], None)
+            scores |= {metric.name + AGREEMENT: agreed[metric.name] for metric in self.task.agreement_metrics}
         return scores
 
     def empty(self) -> CountersByTruth:

@@ -13,11 +13,13 @@ class SegmentationScore(NamedTuple):
     """All in per cent.
 
     `miou` is the mean over all classes, where one that never occurs counts 0: the rule of the multi-task
-    literature. `miou_present_only` leaves out classes found neither in labels nor in predictions.
+    literature. `miou_present_only` leaves out classes found neither in labels nor in predictions. `pixel_accuracy` is
+    the share of pixels of the right class.
     """
 
     miou: float
     miou_present_only: float
+    pixel_accuracy: float
     iou: np.ndarray  # [classes]
 
 
@@ -60,12 +62,14 @@ class Segmentation:
         )
 
     def compute(self) -> SegmentationScore:
+        hits = self.true_positives.sum()
         union = self.true_positives + self.false_positives + self.false_negatives
         iou = 100 * ratio(self.true_positives, union)
         present = iou[union > 0]
         return SegmentationScore(
             miou=float(iou.mean()),
             miou_present_only=float(present.mean()) if present.size else float("nan"),
+            pixel_accuracy=100 * float(ratio(hits, hits + self.false_negatives.sum())),
             iou=iou,
         )
 

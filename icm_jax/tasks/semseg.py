@@ -25,6 +25,7 @@ def segmentation_task(name: str, classes: int, recognizers: tuple[str, ...] = ()
         metrics=(
             Metric("miou", "mIoU (%)", low=0, high=100),
             Metric("miou_present_only", "mIoU of classes that occur (%)", low=0, high=100),
+            Metric("pixel_accuracy", "pixels right (%)", low=0, high=100),
         ),
         answers=dense_answers(class_map),
         open_labels=partial(open_class_maps, classes),
@@ -32,7 +33,8 @@ def segmentation_task(name: str, classes: int, recognizers: tuple[str, ...] = ()
         count=partial(_count, classes),
         scores=_scores,
         as_label=lambda answer: answer,
-        agreement="miou_present_only",  # few classes occur in few answers, and `miou` counts the others as 0
+        # Few classes occur in few answers, and `miou` counts the others as 0; pixels are what moves least by chance.
+        agreement=("miou_present_only", "pixel_accuracy"),
         read_output=class_map,
     )
 
@@ -57,7 +59,11 @@ def _count(classes: int, answer: np.ndarray, label: np.ndarray) -> Counters:
 
 def _scores(counters: Counters, labels: Labels | None) -> dict[str, float]:
     score = counters["classes"].compute()
-    return {"miou": score.miou, "miou_present_only": score.miou_present_only}
+    return {
+        "miou": score.miou,
+        "miou_present_only": score.miou_present_only,
+        "pixel_accuracy": score.pixel_accuracy,
+    }
 
 
 TASK = segmentation_task("semseg", VOC_CLASSES, ("espnet-v2",))

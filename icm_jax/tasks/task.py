@@ -72,7 +72,7 @@ class Task:
         count: counters of one image, from answer and label.
         scores: numbers from counters, by name of metric. The labels are given for metrics that need all of them.
         as_label: an answer as the label of another answer, which then counts agreement; None where it can not be.
-        agreement: name of the metric that agreement is reported by; "" for the first.
+        agreement: names of the metrics that agreement is reported by; () for the first.
         continued: (network, decoded features, size of their picture, size of the photo) -> the answer of the network
             when it goes on from the features, in the photo's pixels; None where it can not.
         published: how the papers test it, where that differs from coding the photo as it is.
@@ -89,15 +89,16 @@ class Task:
     count: Callable[[Any, Any], Counters]
     scores: Callable[[Counters, Labels | None], dict[str, float]]
     as_label: Callable[[Any], Any] | None = None
-    agreement: str = ""
+    agreement: tuple[str, ...] = ()
     continued: Callable[[Recognizer, Features, Size, Size], Any] | None = None
     published: Published | None = None
     read_output: Callable[[np.ndarray], Any] | None = None
 
     @property
-    def agreement_metric(self) -> Metric:
+    def agreement_metrics(self) -> tuple[Metric, ...]:
         """What agreement is reported by."""
-        return next(metric for metric in self.metrics if self.agreement in ("", metric.name))
+        names = self.agreement or (self.metrics[0].name,)
+        return tuple(metric for metric in self.metrics if metric.name in names)
 
 
 def merged(shares: Sequence[Counters]) -> Counters:

@@ -12,11 +12,12 @@ def test_by_hand():
     np.testing.assert_allclose(score.iou, [50, 200 / 3, 0, 0])
     assert score.miou == pytest.approx((50 + 200 / 3) / 4)
     assert score.miou_present_only == pytest.approx((50 + 200 / 3) / 2)
+    assert score.pixel_accuracy == pytest.approx(75)
 
 
 def test_a_class_only_predicted_is_present():
     score = Segmentation.empty(3).update(np.full((1, 2, 2), 2), np.zeros((1, 2, 2), int)).compute()
-    assert (score.miou, score.miou_present_only) == (0, 0)
+    assert (score.miou, score.miou_present_only, score.pixel_accuracy) == (0, 0, 0)
 
 
 @pytest.mark.parametrize(("prediction", "label"), [(5, 0), (0, 5), (-1, 0)])
