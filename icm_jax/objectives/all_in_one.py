@@ -167,11 +167,21 @@ class _AllInOne:
     data: CropConfig | DenseSource
 
     def initial_params(self, key: Array) -> dict[str, Any]:
-        tree = {**self.codec.fresh(key), "downstream": self.downstream.params}
+        tree = {**self.codec.fresh(key), "downstream": self.downstream.params, "balance": self.balance}
         if self.old is not None:
             known = {path: jnp.asarray(leaf) for path, leaf in paths.flatten(self.old.variables).items()}
             tree["adapter"] = paths.unflatten(paths.flatten(tree["adapter"]) | known)
         return tree
+
+    @property
+    def balance(self) -> dict[str, Array]:
+        """What is weighed how. Frozen parameters, not constants: models of one sweep share a compiled step."""
+        config, known = self.config, self.downstream.weights
+        return {
+            "rate": jnp.float32(config.rate),
+            "lmbda": jnp.float32(config.lmbda or self.codec.base.lmbda),
+            "tasks": jnp.array(config.weights or [known[task] for task in self.tasks], jnp.float32),
+        }
 
     def loss(self, params: Params, batch: Batch, step: Array, key: Array) -> Loss:
         x = _in_unit_range(batch)
@@ -189,14 +199,12 @@ class _AllInOne:
         first = pictures[names[0]]
         views = {task: jnp.clip(pictures.get(task, first), 0.0, 1.0) for task in self.tasks}
         losses = self.downstream.losses(params["downstream"], views, x, batch)
-        known = self.config.weights or tuple(self.downstream.weights[task] for task in self.tasks)
-        of_tasks = jnp.stack(
-            [weight * losses[task] for task, weight in zip(self.tasks, known, strict=True)]
-        ).sum()
+        balance = params["balance"]
+        of_tasks = balance["tasks"] @ jnp.stack([losses[task] for task in self.tasks])
         bpp, mse = estimated_bits(latents) / np.prod(x.shape[:3]), jnp.mean((first - x) ** 2)
-        rate_distortion = bpp + (self.config.lmbda or self.codec.base.lmbda) * 255.0**2 * mse
+        rate_distortion = bpp + balance["lmbda"] * 255.0**2 * mse
         metrics = {"bpp": bpp, "psnr": -10.0 * jnp.log10(mse), **losses}
-        return self.config.rate * rate_distortion + of_tasks, metrics
+        return balance["rate"] * rate_distortion + of_tasks, metrics
 
     def batches(self, seed: int, share: Share, first: int) -> Iterator[Batch]:
         if isinstance(self.data, CropConfig):

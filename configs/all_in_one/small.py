@@ -1,0 +1,60 @@
+"""All-in-One and what it is compared with on the small Swin base, short enough for a CPU: no labels, minutes a run.
+
+    python -m icm_jax.main --config=configs/all_in_one/small.py --workdir=runs/small/aio-2 \
+        --config.data.folder=PHOTOS --config.downstream.weights='("WEIGHTS",)'
+
+Tasks as in photos.py, `:aio-semseg+sal+classification` for three; single-task baselines are `:sfma-semseg`,
+`:transtic-sal`, `:full-semseg` … at the same steps. Other rates: `:aio@3`, `:sfma-sal@4`, the quality of the base.
+
+Loss: rate · (bpp + lmbda / 4 · 255² · mse) + Σ weight · loss / tasks. At `tic-base` q2 to q4 the losses of the three
+networks fall by one amount a bit with these weights, and the rates are chosen such that the sum is at rest about where
+the base is. So a stream for two tasks costs what one for one task does, and the mean over tasks is what it is for.
+
+Expected: `docs/results/all_in_one.md`. `:smoke` takes two steps with random weights.
+"""
+
+import ml_collections
+
+from configs.all_in_one.published import photos, published, smoke_photos
+from configs.transtic.small import SIZES
+from icm_jax.errors import IcmError
+from icm_jax.train.registry import default_config
+
+PHOTOS = 2571
+TASKS = ("semseg", "sal")
+WEIGHTS = {"semseg": 3.0, "sal": 5.0, "classification": 1.0}
+# Of a task's mean slope over bits at the base's own rate; by quality of the base.
+RATES = {2: 3.6, 3: 1.8, 4: 1.3}
+LMBDA = {2: 0.0035, 3: 0.007, 4: 0.015}
+# Widths for a base of 32 to 96 channels.
+ADAPTERS = {
+    "all-in-one": {"middle": 16, "zero_init": True, "tam_hidden": 32, "msf_width": 16},
+    "sfma": SIZES["sfma"],
+    "transtic": SIZES["prompts"],
+}
+
+
+def get_config(variant: str = "aio") -> ml_collections.ConfigDict:
+    """The recipe of a variant; `VARIANT@QUALITY` for another quality of the base than 2."""
+    if variant == "smoke":
+        return smoke_photos(published("small", "sfma-sal", TASKS, PHOTOS))
+    variant, _, quality = variant.partition("@")
+    if quality not in ("", *map(str, RATES)):
+        raise IcmError(
+            f"quality {quality!r} of the base is unknown; choose one of {', '.join(map(str, RATES))}"
+        )
+    q = int(quality or 2)
+    config = photos(published("small", variant, TASKS, PHOTOS), crop=256)
+    tasks = config.all_in_one.tasks
+    config.adapter.update(ADAPTERS.get(config.adapter.get("name"), {}))
+    config.all_in_one.update(quality=q, rate=RATES[q], lmbda=LMBDA[q] / 4, drop_path=False)
+    config.all_in_one.weights = tuple(WEIGHTS[task] / len(tasks) for task in tasks)
+    config.data.update(batch_size=1, threads=1)
+    whole = not config.adapter
+    config.optim = default_config("all_in_one").optim
+    config.optim.update(optimizer="muon" if whole else "adam", learning_rate=3e-4 if whole else 1e-3)
+    config.optim.update(total_steps=400, warmup_steps=20, schedule="cosine", decay_start=0.3, ema_decay=0.98)
+    config.compute.remat = ()
+    config.checkpoint.every_steps = 100
+    config.log.every_steps = 10
+    return config
