@@ -6,7 +6,10 @@
 Tasks as in photos.py, `:aio-semseg+sal+classification` for three; single-task baselines are `:sfma-semseg`,
 `:transtic-sal`, `:full-semseg` … at the same steps. Other rates: `:aio@3`, `:sfma-sal@4`, the quality of the base.
 
-Loss: rate · (bpp + lmbda / 4 · 255² · mse) + Σ weight · loss / tasks. At `tic-base` q2 to q4 the losses of the three
+All start from an adapter for classification, `--config.init_from=FILE` of configs/transtic/small.py: All-in-One and
+AdaptICMH from AdaptICMH's, prompts from prompts, `:full` from a codec, `--config.all_in_one.base=FOLDER`.
+
+Loss: rate · (bpp + lmbda / 16 · 255² · mse) + Σ weight · loss / tasks. At `tic-base` q2 to q4 the losses of the three
 networks fall by one amount a bit with these weights, and the rates are chosen such that the sum is at rest about where
 the base is. So a stream for two tasks costs what one for one task does, and the mean over tasks is what it is for.
 
@@ -28,7 +31,7 @@ RATES = {2: 3.6, 3: 1.8, 4: 1.3}
 LMBDA = {2: 0.0035, 3: 0.007, 4: 0.015}
 # Widths for a base of 32 to 96 channels.
 ADAPTERS = {
-    "all-in-one": {"middle": 16, "zero_init": True, "tam_hidden": 32, "msf_width": 16},
+    "all-in-one": {**SIZES["sfma"], "decoder_adaptor_position": "before", "tam_hidden": 32, "msf_width": 16},
     "sfma": SIZES["sfma"],
     "transtic": SIZES["prompts"],
 }
@@ -47,13 +50,13 @@ def get_config(variant: str = "aio") -> ml_collections.ConfigDict:
     config = photos(published("small", variant, TASKS, PHOTOS), crop=256)
     tasks = config.all_in_one.tasks
     config.adapter.update(ADAPTERS.get(config.adapter.get("name"), {}))
-    config.all_in_one.update(quality=q, rate=RATES[q], lmbda=LMBDA[q] / 4, drop_path=False)
+    config.all_in_one.update(quality=q, rate=RATES[q], lmbda=LMBDA[q] / 16, drop_path=False)
     config.all_in_one.weights = tuple(WEIGHTS[task] / len(tasks) for task in tasks)
     config.data.update(batch_size=1, threads=1)
     whole = not config.adapter
     config.optim = default_config("all_in_one").optim
-    config.optim.update(optimizer="muon" if whole else "adam", learning_rate=3e-4 if whole else 1e-3)
-    config.optim.update(total_steps=400, warmup_steps=20, schedule="cosine", decay_start=0.3, ema_decay=0.98)
+    config.optim.update(optimizer="muon" if whole else "adam", learning_rate=2e-4 if whole else 5e-4)
+    config.optim.update(total_steps=120, warmup_steps=10, schedule="cosine", decay_start=0.3, ema_decay=0.98)
     config.compute.remat = ()
     config.checkpoint.every_steps = 100
     config.log.every_steps = 10

@@ -11,16 +11,18 @@ adapter is its guest: it takes the shared features and gives none, so that all e
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
 from jaxtyping import Float
 
+from icm_jax import paths
 from icm_jax.adapters.multi_scale_fusion import MultiScaleFusion
-from icm_jax.adapters.sfma import ENCODER_PLACES, InsertedSfmas, Sfma
+from icm_jax.adapters.sfma import ENCODER_PLACES, InsertedSfmas, Sfma, SfmaSpec
 from icm_jax.adapters.task_aggregation import TaskAggregation
 from icm_jax.errors import IcmError
 from icm_jax.layers.conv import Conv, Deconv
@@ -216,3 +218,26 @@ def with_guests(spec: AllInOneSpec, guests: tuple[str, ...]) -> AllInOneSpec:
 def paths_of(tasks: Sequence[str]) -> str:
     """Pattern of the paths of an adapter's variables that belong to these tasks alone."""
     return rf"params/g_s/(adaptors_\w+|msf|head)_({'|'.join(map(re.escape, tasks))})/.*"
+
+
+def takes_sfmas(spec: AllInOneSpec, other: object) -> bool:
+    """Whether `other` is AdaptICMH with SFMAs of the same width in the same places, which tasks can start from."""
+    return (
+        isinstance(other, SfmaSpec)
+        and spec.decoder_adaptor_position == "before"
+        and (spec.middle, spec.zero_init) == (other.middle, other.zero_init)
+    )
+
+
+def from_sfmas(spec: AllInOneSpec, variables: Mapping[str, Any]) -> dict[str, Any]:
+    """{path: variable} of what AdaptICMH's variables are in All-in-One: the encoder's SFMAs, and those of every task.
+
+    All else being new, each task's picture is the one that the other adapter decodes to: the aggregation starts with
+    equal weights, and heads at zero.
+    """
+    known: dict[str, Any] = {}
+    for path, leaf in paths.flatten(variables).items():
+        _, side, place, *rest = path.split("/")
+        names = [place] if side == "g_a" else [f"adaptors_{place}_{task}" for task in spec.all_tasks]
+        known |= {"/".join(("params", side, name, *rest)): leaf for name in names}
+    return known

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from icm_jax import paths
+from icm_jax.adapters import all_in_one
 from icm_jax.adapters import store as adapter_store
+from icm_jax.adapters.all_in_one import AllInOneSpec
 from icm_jax.adapters.registry import adapted, adapter_spec, adapter_values, initial_variables
 from icm_jax.codec import Codec
 from icm_jax.errors import IcmError
@@ -47,22 +50,22 @@ class Steered:
         spec: its architecture in training: stochastic depth on, as published, or off.
         adapter: what steers it; None trains the codec itself.
         model: the codec with the adapter's hooks.
-        start: variables that the adapter starts from; None draws them.
+        start: {path: variable} that the adapter starts from; others are drawn.
     """
 
     base: store.StoredCodec
     spec: TICSpec
     adapter: AdapterSpec | None
     model: TIC
-    start: Mapping[str, Any] | None = None
+    start: Mapping[str, Any] = field(default_factory=dict)
 
     def fresh(self, key: Array) -> dict[str, Any]:
         """Parameters of the base as they are stored, and of a new adapter, or of the one to start from."""
         tree: dict[str, Any] = {"base": jax.tree.map(jnp.asarray, dict(self.base.params))}
-        if self.start is not None:
-            tree["adapter"] = jax.tree.map(jnp.asarray, dict(self.start))
-        elif self.adapter is not None:
-            tree["adapter"] = initial_variables(self.adapter, self.spec, key)
+        if self.adapter is not None:
+            drawn = paths.flatten(initial_variables(self.adapter, self.spec, key))
+            known = {path: jnp.asarray(leaf) for path, leaf in self.start.items()}
+            tree["adapter"] = paths.unflatten(drawn | known)
         return tree
 
     @property
@@ -136,22 +139,28 @@ def steered(
             f"{section}.base={base} is a {model_name(stored.spec)!r}; only 'tic' codecs can be steered"
         )
     spec = stored.spec if drop_path else dataclasses.replace(stored.spec, drop_path=0.0)
-    start = _start(init_from, adapter, stored.spec) if adapter is not None and init_from else None
+    start = _start(init_from, adapter, stored.spec) if adapter is not None and init_from else {}
     return Steered(stored, spec, adapter, build(spec, adapter), start)
 
 
 def _start(file: str, adapter: AdapterSpec, base: TICSpec) -> Mapping[str, Any]:
-    """Variables of an adapter file; what it was trained on may be another rate of the codec, or another task."""
+    """{path: variable} of an adapter file, which may be of another rate of the codec, or of another task."""
     found = adapter_store.load(file)
-    if found.spec != adapter:
+    known = paths.flatten(found.variables)
+    if isinstance(adapter, AllInOneSpec) and all_in_one.takes_sfmas(adapter, found.spec):
+        known = all_in_one.from_sfmas(adapter, found.variables)
+    elif found.spec != adapter:
         raise IcmError(
             f"init_from={file} holds an adapter {adapter_values(found.spec)}, the config asks for "
             f"{adapter_values(adapter)}; make the section adapter the same, or leave init_from out"
         )
-    wanted = jax.eval_shape(partial(initial_variables, adapter, base), jax.random.key(0))
-    if jax.tree.map(jnp.shape, dict(found.variables)) != jax.tree.map(jnp.shape, wanted):
+    wanted = paths.flatten(jax.eval_shape(partial(initial_variables, adapter, base), jax.random.key(0)))
+    found_shapes, shapes = (
+        {path: jnp.shape(leaf) for path, leaf in leaves.items()} for leaves in (known, wanted)
+    )
+    if not found_shapes.items() <= shapes.items():
         raise IcmError(
             f"init_from={file} was made for {found.base_name}, whose layers have other sizes than this base's; "
             "name an adapter of a base of this size, or leave init_from out"
         )
-    return found.variables
+    return known

@@ -69,6 +69,27 @@ def test_a_trained_adapter_gets_a_guest_and_keeps_its_pictures(base, tmp_path) -
     assert not np.array_equal(after["depth"], after["shared"])
 
 
+def test_tasks_start_from_the_picture_of_an_sfma_adapter(base, tmp_path) -> None:
+    config = config_of("photos", base, "smoke")
+    config.adapter = {"name": "sfma", "middle": 4}
+    config.all_in_one.tasks = ("semseg",)
+    _, file = written(config, tmp_path, 0)
+    tasks = ("semseg", "sal")
+    config.adapter = {
+        **{"name": "all-in-one", "tasks": tasks, "middle": 4, "tam_hidden": 4},
+        **{"msf_width": 4, "msf_window": 4, "decoder_adaptor_position": "before"},
+    }
+    config.all_in_one.tasks, config.init_from = tasks, str(file)
+    _, objective = parse(config)
+    (made,) = objective.export(jax.jit(objective.initial_params)(jax.random.key(1)), {}, tmp_path)
+    one, several = (Codec.load(base, adapter=adapter) for adapter in (file, made))
+    data = one.compress(photo(50, 70))
+    picture = one.decompress(data).astype(int)
+    assert several.compress(photo(50, 70))[-40:] == data[-40:]  # but for the header, which names the adapter
+    for other in several.decompress_pictures(several.compress(photo(50, 70))).values():
+        assert abs(other - picture).max() <= 1
+
+
 class Brightness:
     """A judge of one task that sees three times the brightness of its picture, which a frozen kernel says."""
 
