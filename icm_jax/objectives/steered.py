@@ -158,7 +158,8 @@ def _start(file: str, adapter: AdapterSpec, base: TICSpec) -> Mapping[str, Any]:
     found_shapes, shapes = (
         {path: jnp.shape(leaf) for path, leaf in leaves.items()} for leaves in (known, wanted)
     )
-    if not found_shapes.items() <= shapes.items():
+    whole = found_shapes == shapes or found.spec != adapter
+    if not whole or not found_shapes.items() <= shapes.items():
         raise IcmError(
             f"init_from={file} was made for {found.base_name}, whose layers have other sizes than this base's; "
             "name an adapter of a base of this size, or leave init_from out"
