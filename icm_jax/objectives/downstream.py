@@ -16,11 +16,10 @@ from jaxtyping import Float
 
 from icm_jax import plain_values
 from icm_jax.errors import IcmError
-from icm_jax.objectives.transfer import frozen_network
 from icm_jax.recognizers.mtlora import MTLoRA, MTLoRASpec, of_tasks
 from icm_jax.recognizers.random_weights import random_params
 from icm_jax.recognizers.recognizer import Recognizer
-from icm_jax.recognizers.registry import load_recognizer, with_params
+from icm_jax.recognizers.registry import frozen_network, load_recognizer, with_params
 from icm_jax.recognizers.swin import SwinSpec
 from icm_jax.tasks import mti_net
 from icm_jax.tasks.dense import DenseTask

@@ -28,9 +28,8 @@ from icm_jax.models.hooks import AdapterSpec
 from icm_jax.objectives.base_codec import CropConfig, estimated_bits
 from icm_jax.objectives.steered import Steered, read_adapter, steered
 from icm_jax.recognizers.quality_map import quality_map
-from icm_jax.recognizers.random_weights import random_params
 from icm_jax.recognizers.recognizer import Recognizer
-from icm_jax.recognizers.registry import RECOGNIZERS, load_recognizer, with_params
+from icm_jax.recognizers.registry import frozen_network
 from icm_jax.train.config import RunConfig, one_of
 from icm_jax.train.objective import Batch, Loss, Objective, Params
 
@@ -187,17 +186,3 @@ def _mean_difference(
 ) -> Float[Array, ""]:
     differences = [jnp.mean((seen[tap] - jax.lax.stop_gradient(wanted[tap])) ** 2) for tap in taps]
     return jnp.mean(jnp.stack(differences))
-
-
-def frozen_network(name: str, weights: str, size: int) -> Recognizer:
-    """A recognition network with its published weights, or random ones.
-
-    Raises:
-        IcmError: an unknown name, or the file is not there.
-    """
-    if weights != "random":
-        return load_recognizer(name, weights or None)
-    if name not in RECOGNIZERS:
-        raise IcmError(f"recogniser {name!r} is unknown; choose one of {', '.join(RECOGNIZERS)}")
-    network = RECOGNIZERS[name].network
-    return with_params(name, network, random_params(network, size))

@@ -17,6 +17,7 @@ from icm_jax.recognizers.detection.rcnn import RCNN
 from icm_jax.recognizers.detection.spec import RESNET50_TORCHVISION, TORCHVISION, DetectorSpec
 from icm_jax.recognizers.fpn import PYRAMID
 from icm_jax.recognizers.preprocessing import Preprocessing
+from icm_jax.recognizers.random_weights import random_params
 from icm_jax.recognizers.recognizer import Recognizer
 
 WEIGHTS_VARIABLE = "ICM_WEIGHTS"
@@ -198,6 +199,24 @@ def load_recognizer(name: str, path: str | Path | None = None) -> Recognizer:
     if found.manifest["model"] != name:
         raise IcmError(f"{file.parent} holds {found.manifest['model']}, not {name}; load it by that name")
     return with_params(name, found.network, found.params)
+
+
+def frozen_network(name: str, weights: str, size: int) -> Recognizer:
+    """A network with its published weights as `load_recognizer` finds them, or with random ones.
+
+    Args:
+        weights: a file or folder; "" looks where `ICM_WEIGHTS` says; "random" draws them.
+        size: pixels a side of the picture that shapes of random weights are found with.
+
+    Raises:
+        IcmError: an unknown name, or the file is not there.
+    """
+    if weights != "random":
+        return load_recognizer(name, weights or None)
+    if name not in RECOGNIZERS:
+        raise IcmError(f"recogniser {name!r} is unknown; choose one of {', '.join(RECOGNIZERS)}")
+    network = RECOGNIZERS[name].network
+    return with_params(name, network, random_params(network, size))
 
 
 def save_weights(
