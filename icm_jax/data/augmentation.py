@@ -122,6 +122,12 @@ def cropped(
     return part
 
 
+def middle(sample: Sample, size: Size) -> Sample:
+    """The part in the middle of at most this size."""
+    top, left = (max(0, side - most) // 2 for side, most in zip(_size(sample), size, strict=True))
+    return {name: value[top : top + size[0], left : left + size[1]] for name, value in sample.items()}
+
+
 def padded(sample: Sample, size: Size, fill: tuple[int, int, int]) -> Sample:
     """In the middle of a frame of `size`; `fill` is the colour around the photo.
 

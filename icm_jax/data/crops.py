@@ -29,11 +29,15 @@ class PhotoSource:
     """Random access to the photos of a folder, decoded at first use and kept while memory allows.
 
     A damaged photo is named once on stderr, and the next readable one stands in for it.
+
+    Args:
+        smallest: pixels that either side must have.
+        paths: some of the folder's photos; by default all.
     """
 
-    def __init__(self, folder: str | Path, smallest: int) -> None:
+    def __init__(self, folder: str | Path, smallest: int, paths: Sequence[Path] = ()) -> None:
         self.folder = Path(folder)
-        self.paths = list_images(folder)
+        self.paths = list(paths) or list_images(folder)
         self.smallest = smallest
         self.damaged: set[int] = set()
         self._cache: dict[int, np.ndarray] = {}

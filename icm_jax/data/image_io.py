@@ -76,7 +76,7 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
 
 
 def write_image(path: str | Path, image: np.ndarray) -> None:
-    """Writes uint8 [h, w, 3] in the format of the extension, whole or not at all."""
+    """Writes uint8 [h, w, 3], or grey [h, w], in the format of the extension, whole or not at all."""
     path = Path(path)
     buffer = io.BytesIO()
     options: dict[str, dict[str, Any]] = {

@@ -10,6 +10,7 @@ from icm_jax.data.augmentation import (
     Size,
     cropped,
     finished,
+    middle,
     mirrored,
     padded,
     prepared,
@@ -77,6 +78,17 @@ class ScaleAndCrop:
         sample = cropped(sample, self.size, rng)
         sample = mirrored(sample) if rng.random() < 0.5 else sample
         return finished(padded(sample, self.size, AROUND))
+
+
+@dataclass(frozen=True)
+class Middle:
+    """The middle of the sample and nothing random; smaller ones are framed."""
+
+    size: Size
+    needs: tuple[str, ...] = ()
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        return finished(padded(middle(prepared(sample), self.size), self.size, AROUND))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ of processes and threads.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import grain.python as grain
 import numpy as np
@@ -18,6 +18,14 @@ from icm_jax.data.recipes import Transform
 from icm_jax.errors import IcmError
 
 Batch = dict[str, np.ndarray]
+
+
+class SampleReader(Protocol):
+    """Random access to samples {"image", labels, "id": int32}; its text is stable, because Grain compares it."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> dict[str, Any]: ...
 
 
 class TaskSource:
@@ -89,12 +97,27 @@ def task_batches(
     Raises:
         IcmError: as `TaskSource`; a batch that `count` does not divide.
     """
+    source = _source(built, split, tasks, transform)
+    return source_batches(source, tasks, transform, batch_size, seed, share, first, threads)
+
+
+def source_batches(
+    source: SampleReader,
+    tasks: Sequence[str],
+    transform: Transform,
+    batch_size: int,
+    seed: int,
+    share: tuple[int, int] = (0, 1),
+    first: int = 0,
+    threads: int = 1,
+) -> Iterator[Batch]:
+    """`task_batches` of any numbered samples."""
     index, count = share
     if batch_size % count:
         raise IcmError(
             f"a batch of {batch_size} can not be shared by {count} processes; take a multiple of {count}"
         )
-    data = grain.MapDataset.source(_source(built, split, tasks, transform)).seed(seed).shuffle().repeat()
+    data = grain.MapDataset.source(source).seed(seed).shuffle().repeat()
     mapped = data.random_map(_Transformed(transform, tasks))
     rows = BlockOfRows(mapped, batch_size, index, count) if count > 1 else mapped
     batches = rows.batch(batch_size // count, drop_remainder=True).slice(slice(first, None))
@@ -117,11 +140,23 @@ def task_samples(
     Raises:
         IcmError: as `TaskSource`.
     """
+    source = _source(built, split, tasks, transform)
+    return source_samples(source, tasks, transform, share, threads)
+
+
+def source_samples(
+    source: SampleReader,
+    tasks: Sequence[str],
+    transform: Transform,
+    share: tuple[int, int] = (0, 1),
+    threads: int = 1,
+) -> Iterator[dict[str, Any]]:
+    """`task_samples` of any numbered samples."""
     index, count = share
-    data = grain.MapDataset.source(_source(built, split, tasks, transform)).seed(0)
+    data = grain.MapDataset.source(source).seed(0)
     mapped = data.random_map(_Transformed(transform, tasks)).slice(slice(index, None, count))
     return iter(mapped.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=4)))
 
 
-def _source(built: BuiltSet, split: str, tasks: Sequence[str], transform: Transform) -> Any:
+def _source(built: BuiltSet, split: str, tasks: Sequence[str], transform: Transform) -> TaskSource:
     return TaskSource(built, split, tasks, transform.needs)

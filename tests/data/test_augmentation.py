@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from icm_jax.data import augmentation
-from icm_jax.data.recipes import AROUND, RECIPES, ScaleAndCrop, Warp, get_recipe
+from icm_jax.data.recipes import AROUND, RECIPES, Middle, ScaleAndCrop, Warp, get_recipe
 from icm_jax.errors import IcmError
 from tests.data.dummy_archives import picture, unit_normals
 
@@ -159,6 +159,14 @@ def test_a_picture_of_one_class_is_cropped_all_the_same() -> None:
     sample["semseg"][:] = 3
     part = augmentation.cropped(sample, (16, 100), np.random.default_rng(0))
     assert part["image"].shape == (16, 64, 3)
+
+
+def test_the_middle_is_cut_or_framed() -> None:
+    sample = augmentation.prepared(stored_sample(8, 16))
+    part = augmentation.middle(sample, (4, 20))
+    np.testing.assert_array_equal(part["semseg"], sample["semseg"][2:6])
+    framed = Middle((4, 20))(stored_sample(8, 16), np.random.default_rng(0))
+    assert framed["image"].shape == (4, 20, 3) and (framed["semseg"][:, :2] == 255).all()
 
 
 def test_padding_is_in_the_middle_and_never_cuts() -> None:
