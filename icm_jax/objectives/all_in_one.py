@@ -68,7 +68,7 @@ class AllInOneConfig:
 
 
 def read_data(values: Mapping[str, Any]) -> CropConfig | DenseSource:
-    """The section `data`: `name` "photos" (by default, no labels), "scenes" or "built", and the fields of that kind."""
+    """The section `data`: `name` "photos" (by default, no labels), or a name of `read_source`, and its fields."""
     source: CropConfig | DenseSource = plain_values.to_spec(
         {"name": "photos", **values}, {"photos": CropConfig, **SOURCES}, "data"
     )

@@ -76,7 +76,7 @@ def test_an_archive_with_other_classes_is_refused(data_dir) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"name": "coco"}, "data.name='coco' is unknown; choose one of scenes, built"),
+        ({"name": "coco"}, "data.name='coco' is unknown; choose one of scenes, built, taught"),
         ({"name": "built", "recipes": "small"}, "data has no field 'recipes'; did you mean 'recipe'"),
         ({"name": "built", "recipe": "none"}, "augmentation 'none' is unknown"),
         (
@@ -91,7 +91,11 @@ def test_impossible_sections_are_refused(values, message) -> None:
 
 
 def test_sections_survive_json() -> None:
-    for values in ({"name": "scenes", "size": 32}, {"name": "built", "set": "pascal_mt"}):
+    for values in (
+        {"name": "scenes", "size": 32},
+        {"name": "built", "set": "pascal_mt"},
+        {"name": "taught", "folder": "photos", "crop": 64},
+    ):
         source = read_source(values)
         assert read_source(source_values(source)) == source
     assert read_source({}) == SceneConfig()
