@@ -35,7 +35,12 @@ def test_published_recipes_of_every_task(dataset: str, task: str) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_of_the_ablation_is_a_config(method: str) -> None:
-    for dataset, variant in (("nyud", "semseg"), ("pascal", "normals"), ("scenes", "small")):
+    for dataset, variant in (
+        ("nyud", "semseg"),
+        ("pascal", "normals"),
+        ("scenes", "small"),
+        ("photos", "smoke"),
+    ):
         config = config_of(dataset, f"{variant},{method}")
         run, _ = parse(config)
         spec = read_model(config.model.to_dict())

@@ -1,0 +1,47 @@
+"""DoRA-ICM on photos without labels: semantic segmentation as ESPNetv2 sees it, 21 classes of PASCAL VOC.
+
+    W="--config.data.folder=PHOTOS --config.data.weights=WEIGHTS --config.data.labels=runs/labels"
+    python -m icm_jax.main --config=configs/dora_icm/photos.py:backbone --workdir=runs/backbone $W
+    python -m icm_jax.main --config=configs/dora_icm/photos.py:dora --workdir=runs/dora $W \
+        --config.dense.backbone=runs/backbone/codecs/backbone.safetensors
+
+WEIGHTS holds the files of ESPNetv2 and U²-Netp under their published names. Each network looks at a photo once, and
+runs/labels keeps what it says. The backbone, of EVA-02's layout, is trained whole and without a codec on saliency as
+U²-Netp sees it: another task than the one that it is adapted to. The models are those of `scenes.py:small`.
+
+The other methods of `configs/dora_icm/methods.py` go by their names: `:full`, `:lora`, `:full-baseline` …
+`:smoke` takes two steps on the included photos with labels of random weights, `:smoke,METHOD` those of another method.
+For saliency set dense.task=sal and model.outputs=2. Expected: a loss that falls by far more than that of a constant
+prediction; photos with real labels are counted by `icm eval`, see docs/dora_icm.md. Nobody has run this length here.
+"""
+
+import ml_collections
+
+from configs.dora_icm import scenes
+from icm_jax.data.samples import SAMPLE_FOLDER
+from icm_jax.tasks.dense import dense_task
+
+
+def get_config(variant: str = "dora") -> ml_collections.ConfigDict:
+    """A small model of 128×128 crops and a method, or the backbone that methods start from."""
+    size, _, method = variant.rpartition(",")
+    if method == "smoke":
+        size, method = method, "dora"
+    config = scenes.get_config(f"{size or 'small'},{method}")
+    config.name = config.name.replace("scenes", "photos")
+    config.dense.task = "sal" if method == "backbone" else "semseg"
+    config.model.outputs = dense_task("pascal", config.dense.task).outputs
+    smoke = size == "smoke"
+    config.data = {
+        "name": "taught",
+        "folder": str(SAMPLE_FOLDER) if smoke else "",
+        "crop": config.data.size,
+        "batch_size": 2 if smoke else 8,
+        "weights": "random" if smoke else "",
+        "labels": "",
+        "threads": 1,
+        "held_out_count": 1 if smoke else 32,
+    }
+    if not smoke:
+        config.optim.total_steps = 6000
+    return config
