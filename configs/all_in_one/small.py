@@ -57,6 +57,9 @@ def get_config(variant: str = "aio") -> ml_collections.ConfigDict:
     config.optim = default_config("all_in_one").optim
     config.optim.update(optimizer="muon" if whole else "adam", learning_rate=2e-4 if whole else 5e-4)
     config.optim.update(total_steps=120, warmup_steps=10, schedule="cosine", decay_start=0.3, ema_decay=0.98)
+    if config.adapter.get("name") == "all-in-one":
+        # Heads start at zero and see large features: at the rate of SFMAs they would move whole pictures in few steps.
+        config.optim.rates = (("adapter/params/g_s/head_.*", 0.02),)
     config.compute.remat = ()
     config.checkpoint.every_steps = 100
     config.log.every_steps = 10
