@@ -62,28 +62,31 @@ def _params(file: GoldenFile) -> dict[str, Any]:
     return paths.unflatten({path: jnp.asarray(array) for path, array in leaves.items()})
 
 
-def _check_aggregation(file: GoldenFile, scale: int, spec: AllInOneSpec, params: dict[str, Any]) -> jax.Array:
-    """Weights and shared features of one scale. Returns the task features [b, n, h, w, c] after it."""
-    features = jnp.stack([file.read_map(f"F{scale}_{k}") for k in range(len(spec.tasks))], axis=1)
+def _check_aggregation(
+    file: GoldenFile, scale: int, spec: AllInOneSpec, params: dict[str, Any]
+) -> list[jax.Array]:
+    """Weights and shared features of one scale. Returns the features of every task after it."""
+    features = [file.read_map(f"F{scale}_{k}") for k in range(len(spec.tasks))]
     module = TaskAggregation(spec.tam_hidden, spec.softmax_axis, spec.phi)
     (shared, refined), state = module.apply(
         {"params": params[f"tam_{PLACES[scale]}"]}, features, mutable=["intermediates"]
     )
-    file.compare(f"attn{scale}", state["intermediates"]["weights"][0][:, :, 0, 0], VALUE)
+    file.compare(f"attn{scale}", state["intermediates"]["weights"][0][:, 0, 0], VALUE)
     file.compare_map(f"S{scale}", shared, VALUE)
     return refined
 
 
 def _check_fusion(
-    file: GoldenFile, spec: AllInOneSpec, params: dict[str, Any], features: list[jax.Array]
+    file: GoldenFile, spec: AllInOneSpec, params: dict[str, Any], features: list[list[jax.Array]]
 ) -> None:
     """What the fusion adds on the coarse grid, the fused features, and what each head makes of them."""
     decoder = TaskDecoder(spec)
-    fused, state = decoder.apply({"params": params}, features, method="fuse", mutable=["intermediates"])
-    coarse = state["intermediates"]["msf_shared"]["coarse"][0].reshape(features[0].shape)
-    black = jnp.zeros((*[2 * size for size in features[-1].shape[2:4]], 3))[None]
+    black = jnp.zeros((1, *(2 * size for size in features[-1][0].shape[1:3]), 3))
     residuals = decoder.apply({"params": params}, black, features, method="pictures")
-    for k in range(len(spec.tasks)):
-        file.compare_map(f"msf_lowres_{k}", coarse[:, k], VALUE)
-        file.compare_map(f"msf_out_{k}", fused[:, k], VALUE)
+    for k, (task, *scales) in enumerate(zip(spec.tasks, *features, strict=True)):
+        fused, state = decoder.apply(
+            {"params": params}, task, *scales, method="fuse", mutable=["intermediates"]
+        )
+        file.compare_map(f"msf_lowres_{k}", state["intermediates"]["msf_shared"]["coarse"][0], VALUE)
+        file.compare_map(f"msf_out_{k}", fused, VALUE)
         file.compare_map(f"residual_{k}", residuals[k], VALUE)

@@ -123,7 +123,7 @@ class AllInOneAdapter(Adapter):
         self, g_s: Transform, y_hat: Float[Array, "b hy wy m"], train: bool
     ) -> Float[Array, "b h w d"]:
         """The shared picture, then that of each task, side by side in the channels."""
-        task_features: list[Array] = []  # [b, n, h, w, c] of each scale, coarse to fine
+        task_features: list[list[Array]] = []  # of each scale, coarse to fine, those of every task
 
         def after(place: str, x: Array) -> Array:
             if place not in DECODER_PLACES[self.spec.decoder_adaptor_position]:
@@ -163,51 +163,33 @@ class TaskDecoder(nn.Module):
 
     def aggregate(
         self, place: str, x: Float[Array, "b h w c"]
-    ) -> tuple[Float[Array, "b h w c"], Float[Array, "b n h w c"]]:
+    ) -> tuple[Float[Array, "b h w c"], list[Float[Array, "b h w c"]]]:
         """Shared features and those of every task at one scale."""
         own, of_guests = (
             [self.adaptors[place][task](x) for task in tasks] for tasks in (self.spec.tasks, self.spec.guests)
         )
-        stacked = jnp.stack(own, axis=1)
         if self.spec.phi == "none":
-            shared, refined = stacked.mean(axis=1), stacked
-        else:
-            shared, refined = self.tam[place](stacked)
-            of_guests = [features + shared for features in of_guests]
-        if not of_guests:
-            return shared, refined
-        return shared, jnp.concatenate([refined, jnp.stack(of_guests, axis=1)], axis=1)
+            return sum(own) / len(own), own + of_guests
+        shared, refined = self.tam[place](own)
+        return shared, refined + [features + shared for features in of_guests]
 
     def pictures(
-        self, shared: Float[Array, "b h w 3"], features: list[Float[Array, "b n hs ws c"]]
+        self, shared: Float[Array, "b h w 3"], features: Sequence[Sequence[Float[Array, "b hs ws c"]]]
     ) -> list[Float[Array, "b h w 3"]]:
-        """The picture of every task from the shared one and the task's features, coarse to fine."""
-        fused = self.fuse(features)
-        residuals = [self.head[task](fused[:, k]) for k, task in enumerate(self.spec.all_tasks)]
+        """The picture of every task from the shared one and the task's features; `features[scale][task]`."""
+        residuals = [
+            self.head[task](self.fuse(task, *scales))
+            for task, scales in zip(self.spec.all_tasks, zip(*features, strict=True), strict=True)
+        ]
         if self.spec.head == "pixel_shuffle":
             residuals = [pixel_shuffle(residual) for residual in residuals]
         return [shared + residual for residual in residuals]
 
-    def fuse(self, features: list[Float[Array, "b n hs ws c"]]) -> Float[Array, "b n h2 w2 c"]:
-        """Finest features of every task plus what its other scales add."""
-        spec, finest = self.spec, features[-1]
-        if spec.msf_axis == "none":
-            return finest
-        if spec.per_task_weights:
-            tasks = enumerate(spec.all_tasks)
-            each = [self.msf[task](*(scale[:, k] for scale in features)) for k, task in tasks]
-            return finest + jnp.stack(each, axis=1)
-        if not spec.guests:
-            return finest + self._fused_together(features)
-        # Guests apart: what is computed for the others has the shapes, and so the rounding, that it had without them.
-        count = len(spec.tasks)
-        parts = [[scale[:, :count] for scale in features], [scale[:, count:] for scale in features]]
-        return finest + jnp.concatenate([self._fused_together(part) for part in parts], axis=1)
-
-    def _fused_together(self, features: list[Float[Array, "b n hs ws c"]]) -> Float[Array, "b n h2 w2 c"]:
-        """What the fusion that tasks share adds to the finest scale of each, tasks folded into the batch."""
-        folded = self.msf["shared"](*(scale.reshape(-1, *scale.shape[2:]) for scale in features))
-        return folded.reshape(features[-1].shape)
+    def fuse(self, task: str, *scales: Float[Array, "b hs ws c"]) -> Float[Array, "b h2 w2 c"]:
+        """A task's finest features plus what its other scales add; scales from coarse to fine."""
+        if self.spec.msf_axis == "none":
+            return scales[-1]
+        return scales[-1] + self.msf[task if self.spec.per_task_weights else "shared"](*scales)
 
 
 def with_guests(spec: AllInOneSpec, guests: tuple[str, ...]) -> AllInOneSpec:

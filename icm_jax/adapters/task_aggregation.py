@@ -1,10 +1,15 @@
 """Task Aggregation Module of All-in-One: features of all tasks share what they know, channel by channel.
 
-    F [b, n, h, w, c] ─► Φ ─► weights ─► S = Σ over tasks of weights · F      T = F + S
+    F of every task ─► Φ ─► weights ─► S = Σ over tasks of weights · F      T = F + S
 
 S goes on along the main path of the decoder, T to the tasks' own heads. The paper fixes this flow; what it leaves
 open are fields here (their reasons are in docs/adapters.md).
+
+Features of tasks are a list, never one array: they are the largest data of a decoder, and every stacked copy of them
+costs more time, for fresh pages of memory above all, than what is computed from it.
 """
+
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -30,20 +35,19 @@ class TaskAggregation(nn.Module):
 
     @nn.compact
     def __call__(
-        self, features: Float[Array, "b n h w c"]
-    ) -> tuple[Float[Array, "b h w c"], Float[Array, "b n h w c"]]:
-        n, c = features.shape[1], features.shape[4]
-        x = features.mean(axis=(2, 3), keepdims=True) if self.phi == "pooled" else features
-        x = jnp.moveaxis(x, 1, 3)
-        logits = gelu(Dense(self.hidden, name="fc1")(x.reshape(*x.shape[:3], n * c)))
+        self, features: Sequence[Float[Array, "b h w c"]]
+    ) -> tuple[Float[Array, "b h w c"], list[Float[Array, "b h w c"]]]:
+        n, c = len(features), features[0].shape[-1]
+        seen = [one.mean((1, 2), keepdims=True) for one in features] if self.phi == "pooled" else features
+        logits = gelu(Dense(self.hidden, name="fc1")(jnp.concatenate(seen, axis=-1)))
         logits = Dense(n * c, kernel_init=nn.initializers.zeros, name="fc2")(logits)
+        logits = logits.reshape(*logits.shape[:3], n, c)
         if self.softmax_axis == "channel":
-            weights = c * jax.nn.softmax(logits, axis=-1).reshape(x.shape)
+            weights = c * jax.nn.softmax(logits, axis=(3, 4))
         else:
-            weights = jax.nn.softmax(logits.reshape(x.shape), axis=3)
-        weights = jnp.moveaxis(weights, 3, 1)
+            weights = jax.nn.softmax(logits, axis=3)
         self.sow("intermediates", "weights", weights)
-        # One pass over the features: a reduction over the axis of tasks takes XLA nine times as long on a CPU.
-        products = (weights[:, k] * features[:, k] for k in range(n))
-        shared = sum(products, start=jnp.zeros((), features.dtype))
-        return shared, features + shared[:, None]
+        # Products one by one: a reduction over an axis of tasks takes XLA nine times as long on a CPU.
+        products = (weights[:, :, :, k] * one for k, one in enumerate(features))
+        shared = sum(products, start=jnp.zeros((), features[0].dtype))
+        return shared, [one + shared for one in features]
