@@ -5,8 +5,8 @@
 S goes on along the main path of the decoder, T to the tasks' own heads. The paper fixes this flow; what it leaves
 open are fields here (their reasons are in docs/adapters.md).
 
-Features of tasks are a list, never one array: they are the largest data of a decoder, and every stacked copy of them
-costs more time, for fresh pages of memory above all, than what is computed from it.
+Features of tasks are a list, never one array: they are the largest data of a decoder, and every copy of them costs
+time, for fresh pages of memory above all.
 """
 
 from collections.abc import Sequence
