@@ -32,6 +32,7 @@ from icm_jax.objectives.downstream import Downstream, Labelled
 from icm_jax.recognizers.mtlora import MTLoRA, MTLoRASpec, of_tasks
 from icm_jax.recognizers.registry import with_params
 from icm_jax.tasks.mti_net import TASKS
+from icm_jax.train.compute import compiler_options
 from icm_jax.train.config import RunConfig, plain_values, run_config, section
 from icm_jax.train.objective import Objective
 from icm_jax.train.optimizer import optimizer
@@ -40,9 +41,6 @@ from icm_jax.train.step import make_train_step
 
 SIZE = 512  # pixels a side of training pictures
 GIB = 2**30
-# By default XLA orders a program of a processor so that threads have much to do at once: what is computed again for
-# the gradient starts early and lies beside all else, as if it had been kept.
-SAVING_MEMORY = {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
 
 
 @dataclass(frozen=True)
@@ -134,7 +132,7 @@ def memory(rows: int) -> None:
     """Bytes of the compiled step."""
     step, arguments, config = step_of("aio", rows)
     lowered = jax.jit(step, donate_argnums=0).lower(*arguments)
-    found = lowered.compile(SAVING_MEMORY if jax.default_backend() == "cpu" else None).memory_analysis()
+    found = lowered.compile(compiler_options(config.compute.remat)).memory_analysis()
     arrays, temporaries = found.argument_size_in_bytes / GIB, found.temp_size_in_bytes / GIB
     print(
         f"{rows} pictures of {SIZE}×{SIZE}, {len(config.all_in_one.tasks)} tasks, float32, remat "

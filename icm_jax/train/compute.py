@@ -64,6 +64,17 @@ def rematerialised(patterns: Sequence[str]) -> AbstractContextManager[Any]:
     return nn.intercept_methods(intercept)
 
 
+def compiler_options(patterns: Sequence[str]) -> dict[str, str] | None:
+    """What XLA is told about a step that computes again what fits the patterns; None for its defaults.
+
+    By default it orders a program of a processor so that threads have much to do at once: what is computed again
+    starts early and lies beside all else, as if it had been kept.
+    """
+    if not patterns or jax.default_backend() != "cpu":
+        return None
+    return {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
+
+
 def matmul_precision(name: str) -> AbstractContextManager[Any]:
     """float32 products in this precision ("tensorfloat32", "float32"); "" leaves the backend's default."""
     return jax.default_matmul_precision(name) if name else nullcontext()

@@ -19,7 +19,7 @@ from icm_jax.data.image_io import write_bytes
 from icm_jax.errors import IcmError
 from icm_jax.evaluate.macs import count_in_jaxpr
 from icm_jax.train.checkpoint import Checkpoints, restore_base, save_base
-from icm_jax.train.compute import compilation, matmul_precision
+from icm_jax.train.compute import compilation, compiler_options, matmul_precision
 from icm_jax.train.config import RunConfig
 from icm_jax.train.distributed import is_main, meet
 from icm_jax.train.log import RunLog, scalars
@@ -183,7 +183,8 @@ def compile_step(
         donate_argnums=0,
     )
     traced = jitted.trace(*arguments)
-    return traced.lower().compile(), 2.0 * count_in_jaxpr(traced.jaxpr.jaxpr)
+    compiled = traced.lower().compile(compiler_options(config.compute.remat))
+    return compiled, 2.0 * count_in_jaxpr(traced.jaxpr.jaxpr)
 
 
 def validate(

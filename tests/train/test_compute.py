@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from icm_jax.models.registry import build, model_spec
-from icm_jax.train.compute import cast, compilation, rematerialised
+from icm_jax.train.compute import cast, compilation, compiler_options, rematerialised
 
 SMALL = {
     "name": "tic",
@@ -50,11 +50,13 @@ def test_recomputed_layers_give_the_same_gradients_in_less_memory(codec) -> None
                 out = model.apply({"params": params}, x, train=True, rngs={"noise": noise, "drop_path": drop})
             return jnp.mean((out.x_hat - x) ** 2) - jnp.log(out.y_likelihoods).mean()
 
-        compiled = jax.jit(jax.grad(loss)).lower(params).compile()
-        return compiled(params), str(jax.make_jaxpr(jax.grad(loss))(params))
+        compiled = jax.jit(jax.grad(loss)).lower(params).compile(compiler_options(patterns))
+        memory = compiled.memory_analysis().temp_size_in_bytes
+        return compiled(params), str(jax.make_jaxpr(jax.grad(loss))(params)), memory
 
-    (plain, text), (again, recomputed) = gradients(()), gradients(("g_[as]/stb[16]/layer.*",))
+    (plain, text, kept), (again, recomputed, left) = gradients(()), gradients(("g_[as]/stb[16]/layer.*",))
     assert recomputed.count("remat") > text.count("remat") == 0
+    assert left < 0.9 * kept, (left, kept)
     for a, b in zip(jax.tree.leaves(plain), jax.tree.leaves(again), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
 
