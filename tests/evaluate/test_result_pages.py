@@ -14,6 +14,14 @@ CLASSICAL, OF_COCO = (
     tuple(f"{folder}/{codec}.json" for codec in ("avif", "jpeg", "vvc", "webp"))
     for folder in ("imagenet", "coco")
 )
+TASKS = ("classification", "saliency", "segmentation")
+
+
+def steered(task: str) -> tuple[str, ...]:
+    """Single-task adapters of the other page that stand beside All-in-One."""
+    return tuple(f"transtic_{task}/{codec}.json" for codec in ("Full", "TransTIC"))
+
+
 # What each table of points is made of, with the page it stands on.
 TABLES = [
     ("rate_accuracy", ("imagenet",)),
@@ -22,6 +30,7 @@ TABLES = [
     ("transtic", (*CLASSICAL, "transtic_classification")),
     ("transtic", (*OF_COCO, "transtic_segmentation")),
     ("transtic", ("transtic_saliency",)),
+    *[("all_in_one", (f"all_in_one_{task}", *steered(task))) for task in TASKS],
 ]
 
 
