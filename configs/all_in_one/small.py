@@ -10,8 +10,8 @@ All start from an adapter for classification, `--config.init_from=FILE` of confi
 AdaptICMH from AdaptICMH's, prompts from prompts, `:full` from a codec, `--config.all_in_one.base=FOLDER`.
 
 Loss: rate · (bpp + lmbda / 16 · 255² · mse) + Σ weight · loss / tasks. At `tic-base` q2 to q4 the losses of the three
-networks fall by one amount a bit with these weights, and the rates are chosen such that the sum is at rest about where
-the base is. So a stream for two tasks costs what one for one task does, and the mean over tasks is what it is for.
+networks fall by about one amount a bit with these weights, which the rates follow. So a stream for two tasks costs
+about what one for one task does, and the mean over tasks is what it is for.
 
 Expected: `docs/results/all_in_one.md`. `:smoke` takes two steps with random weights.
 """

@@ -146,20 +146,18 @@ def steered(
 def _start(file: str, adapter: AdapterSpec, base: TICSpec) -> Mapping[str, Any]:
     """{path: variable} of an adapter file, which may be of another rate of the codec, or of another task."""
     found = adapter_store.load(file)
-    known = paths.flatten(found.variables)
-    if isinstance(adapter, AllInOneSpec) and all_in_one.takes_sfmas(adapter, found.spec):
-        known = all_in_one.from_sfmas(adapter, found.variables)
-    elif found.spec != adapter:
+    several = adapter if isinstance(adapter, AllInOneSpec) else None
+    if several and not all_in_one.takes_sfmas(several, found.spec):
+        several = None
+    if several is None and found.spec != adapter:
         raise IcmError(
             f"init_from={file} holds an adapter {adapter_values(found.spec)}, the config asks for "
             f"{adapter_values(adapter)}; make the section adapter the same, or leave init_from out"
         )
+    known = all_in_one.from_sfmas(several, found.variables) if several else paths.flatten(found.variables)
     wanted = paths.flatten(jax.eval_shape(partial(initial_variables, adapter, base), jax.random.key(0)))
-    found_shapes, shapes = (
-        {path: jnp.shape(leaf) for path, leaf in leaves.items()} for leaves in (known, wanted)
-    )
-    whole = found_shapes == shapes or found.spec != adapter
-    if not whole or not found_shapes.items() <= shapes.items():
+    part = {path: leaf for path, leaf in wanted.items() if path in known} if several else wanted
+    if jax.tree.map(jnp.shape, known) != jax.tree.map(jnp.shape, part):
         raise IcmError(
             f"init_from={file} was made for {found.base_name}, whose layers have other sizes than this base's; "
             "name an adapter of a base of this size, or leave init_from out"
