@@ -25,6 +25,7 @@ from icm_jax.adapters.low_rank import count
 from icm_jax.evaluate.complexity_tables import COMPLEXITY_LAYOUTS
 from icm_jax.evaluate.curves import table
 from icm_jax.evaluate.macs import count_in_jaxpr
+from icm_jax.train.compute import compiler_options
 from icm_jax.train.optimizer import optimizer
 from icm_jax.train.registry import parse
 from icm_jax.train.state import TrainState, initial_state
@@ -73,7 +74,8 @@ def compiled_step(config: ml_collections.ConfigDict) -> Step:
     }
     key = jax.eval_shape(lambda: jax.random.key(0))
     traced = jax.jit(make_train_step(objective, run, tx), donate_argnums=0).trace(state, batch, key)
-    return Step(traced.lower().compile(), state, batch, key, 2.0 * count_in_jaxpr(traced.jaxpr.jaxpr))
+    compiled = traced.lower().compile(compiler_options(config.compute.remat))
+    return Step(compiled, state, batch, key, 2.0 * count_in_jaxpr(traced.jaxpr.jaxpr))
 
 
 def random_values(step: Step) -> tuple[TrainState, dict[str, np.ndarray]]:

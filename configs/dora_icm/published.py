@@ -20,13 +20,13 @@ def published(dataset: str, variant: str) -> ml_collections.ConfigDict:
     """EVA-02-L with DoRA of rank 8 on q, k, v; Adam 2e-5 with coupled weight decay, polynomial, 160k steps of 2.
 
     Args:
-        variant: TASK, TASK,METHOD or TASK,METHOD,lean; "smoke" and "smoke,METHOD" are two steps of semantic
+        variant: TASK, TASK,METHOD or TASK,METHOD,lean; "smoke" in the place of a task is two steps of semantic
             segmentation.
     """
     task, method, way = [*variant.split(","), "", ""][:3]
     method = method or "dora"
     if task == "smoke":
-        return smoke(published(dataset, f"semseg,{method}"))
+        return smoke(published(dataset, f"semseg,{method},{way}"))
     config = default_config("dense_prediction")
     config.name = f"{dataset}-{task}"
     config.model = {
@@ -69,9 +69,12 @@ def published(dataset: str, variant: str) -> ml_collections.ConfigDict:
 
 
 def lean(config: ml_collections.ConfigDict) -> None:
-    """Less memory than published: products of the backbone in bfloat16, its blocks recomputed for the gradient."""
+    """Less memory than published: products of the backbone in bfloat16, and what blocks compute is computed again
+    for the gradient, the backbone's in a loop.
+    """
     config.compute.dtypes = ((r"model/backbone/blocks_\d+/.*/kernel", "bfloat16"),)
-    config.compute.remat = (r"backbone/blocks_\d+",)
+    config.compute.remat = (r"decoder/(stage\d+/block|head)\d+",)
+    config.dense.scan = True
 
 
 def smoke(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:

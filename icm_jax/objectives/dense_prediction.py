@@ -44,6 +44,8 @@ class DenseConfig:
         dropout: of the adapters' inputs.
         drop_path: stochastic depth of the backbone's last block; for backbones that are trained whole.
         backbone: a `backbone.safetensors` of another run; "" starts from random weights.
+        scan: run the backbone as one loop that computes each block again for the gradient: less memory and a
+            shorter compilation, for a longer step.
     """
 
     task: str = "semseg"
@@ -52,6 +54,7 @@ class DenseConfig:
     dropout: float = 0.0
     drop_path: float = 0.0
     backbone: str = ""
+    scan: bool = False
 
 
 def read_model(values: Mapping[str, Any]) -> DoraICMSpec:
@@ -106,9 +109,11 @@ class _DensePrediction:
 
     def loss(self, params: Params, batch: Batch, step: Array, key: Array) -> Loss:
         noise, dropout, drop_path = jax.random.split(key, 3)
-        model = dora_icm.DoraICM(self.spec, self.spec.backbone(drop_path=self.config.drop_path))
-        output, changed = model.apply(
-            dora_icm.variables(self.spec, params["model"], params["batch_stats"], True, self.config.dropout),
+        config = self.config
+        backbone = self.spec.backbone(drop_path=config.drop_path, scan=config.scan, remat=config.scan)
+        own = (params["model"], params["batch_stats"])
+        output, changed = dora_icm.DoraICM(self.spec, backbone).apply(
+            dora_icm.variables(self.spec, *own, True, config.dropout, config.scan),
             normalise(batch["image"].astype(jnp.float32) / 255.0),
             train=True,
             rngs={"noise": noise, "dropout": dropout, "drop_path": drop_path},

@@ -2,7 +2,10 @@
 
 import importlib
 import json
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -14,6 +17,7 @@ from icm_jax.objectives.dense_prediction import read_model
 from icm_jax.pretrained import store
 from icm_jax.tasks.dense import TASKS
 from icm_jax.train import loop
+from icm_jax.train.objective import Share
 from icm_jax.train.registry import parse
 from tests.data import dummy_archives
 
@@ -49,6 +53,32 @@ def test_every_method_of_the_ablation_is_a_config(method: str) -> None:
         assert len(spec.decoder_widths) == (4 if method == "full-decoder" else 3)
         assert all(side % 4 == 0 for side in spec.grid)
     assert config_of("nyud", f"semseg,{method},lean").compute.remat
+
+
+def test_the_backbone_in_a_loop_has_the_same_gradients() -> None:
+    """Lean runs scan the blocks; in float32 nothing else changes."""
+    config = config_of("nyud", "smoke,dora,lean")
+    config.model.depth = 3
+    config.compute.dtypes = ()
+
+    def gradients(scan: bool) -> tuple[Any, Any]:
+        config.dense.scan = scan
+        _, objective = parse(config)
+        params = objective.initial_params(jax.random.key(0))
+        moved = jax.tree.map(lambda leaf: leaf + 0.01, params["model"]["adapter"])  # b starts at zero
+        batch = next(iter(objective.batches(0, Share(0, 1), 0)))
+        batch = {name: batch[name] for name in ("image", "semseg")}
+
+        def loss(adapter: Any) -> Any:
+            model = {**params["model"], "adapter": adapter}
+            return objective.loss({**params, "model": model}, batch, jnp.array(0), jax.random.key(1)).value
+
+        return jax.jit(jax.value_and_grad(loss))(moved)
+
+    (looped, of_loop), (plain, of_plain) = gradients(True), gradients(False)
+    np.testing.assert_allclose(looped, plain, rtol=1e-5)
+    assert len(jax.tree.leaves(of_loop)) == 3 * 3 * 3  # a, b, m of q, k, v in three blocks
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6), of_loop, of_plain)
 
 
 def test_patches_of_14_see_whole_photos() -> None:

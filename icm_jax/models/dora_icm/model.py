@@ -25,7 +25,7 @@ from icm_jax.models.dora_icm.decoder import Decoder
 from icm_jax.models.dora_icm.feature_codec import Decoded, feature_codec
 from icm_jax.models.dora_icm.preliminary import Preliminary, PreliminaryDecoder
 from icm_jax.models.dora_icm.spec import DoraICMSpec
-from icm_jax.models.eva02 import EVA02, EVA02Spec
+from icm_jax.models.eva02 import EVA02, EVA02Spec, stack_blocks
 
 # Patterns for `icm_jax.paths`: everything of the task; the backbone is frozen.
 TRAINED = (r"(adapter|tap_join|preliminary|codec|decoder)/.*",)
@@ -99,19 +99,30 @@ class DoraICM(nn.Module):
 
 
 def variables(
-    spec: DoraICMSpec, params: paths.Tree, batch_stats: paths.Tree, train: bool = False, dropout: float = 0.0
+    spec: DoraICMSpec,
+    params: paths.Tree,
+    batch_stats: paths.Tree,
+    train: bool = False,
+    dropout: float = 0.0,
+    scan: bool = False,
 ) -> dict[str, Any]:
     """The collections for `DoraICM.apply` from the tree of all parameters and the running statistics.
+
+    Args:
+        scan: stack the blocks of backbone and adapters, for a model whose `run` loops over them.
 
     Raises:
         IcmError: adapters of another depth or width than the backbone.
     """
     own = {name: tree for name, tree in params.items() if name != "adapter"}
+    layers = stack_blocks if scan else dict
+    if "backbone" in own:
+        own["backbone"] = layers(own["backbone"])
     collections = {"params": own, "batch_stats": dict(batch_stats)}
     if spec.rank:
         if "backbone" in params:
             low_rank.refuse_misfit(params["adapter"], params["backbone"])
-        bound = low_rank.bind(spec.adapter(dropout), params["adapter"], train)
+        bound = low_rank.bind(spec.adapter(dropout), layers(params["adapter"]), train)
         collections["adapters"] = {"backbone": bound}
     return collections
 
