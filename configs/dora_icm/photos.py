@@ -23,7 +23,7 @@ from icm_jax.tasks.dense import dense_task
 
 
 def get_config(variant: str = "dora") -> ml_collections.ConfigDict:
-    """A small model of 128×128 crops and a method, or the backbone that methods start from."""
+    """A small model of 256×256 crops and a method, or the backbone that methods start from."""
     size, _, method = variant.rpartition(",")
     if method == "smoke":
         size, method = method, "dora"
@@ -32,16 +32,17 @@ def get_config(variant: str = "dora") -> ml_collections.ConfigDict:
     config.dense.task = "sal" if method == "backbone" else "semseg"
     config.model.outputs = dense_task("pascal", config.dense.task).outputs
     smoke = size == "smoke"
+    if not smoke:
+        config.model.grid = (16, 16)  # photos are judged whole; grids of 8×8 would be far from theirs
+        config.optim.total_steps = 3000
     config.data = {
         "name": "taught",
         "folder": str(SAMPLE_FOLDER) if smoke else "",
-        "crop": config.data.size,
-        "batch_size": 2 if smoke else 8,
+        "crop": config.model.grid[0] * config.model.patch,
+        "batch_size": 2 if smoke else 4,
         "weights": "random" if smoke else "",
         "labels": "",
         "threads": 1,
         "held_out_count": 1 if smoke else 32,
     }
-    if not smoke:
-        config.optim.total_steps = 6000
     return config
