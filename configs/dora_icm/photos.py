@@ -11,8 +11,7 @@ U²-Netp sees it: another task than the one that it is adapted to. The models ar
 
 The other methods of `configs/dora_icm/methods.py` go by their names: `:full`, `:lora`, `:full-baseline` …
 `:smoke` takes two steps on the included photos with labels of random weights, `:smoke,METHOD` those of another method.
-For saliency set dense.task=sal and model.outputs=2. Expected: a loss that falls by far more than that of a constant
-prediction; photos with real labels are counted by `icm eval`, see docs/dora_icm.md. Nobody has run this length here.
+For saliency set dense.task=sal and model.outputs=2. Expected: little; see docs/results/dora_icm.md.
 """
 
 import ml_collections

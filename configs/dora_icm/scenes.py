@@ -12,7 +12,8 @@ Then a task on it, frozen but for its DoRA layers:
 
 The other methods of `configs/dora_icm/methods.py` go by their names: `:full`, `:lora`, `:full-baseline` …
 `:smoke` takes two steps, `:smoke,METHOD` those of another method. For another task set model.outputs to its channels.
-`:small,METHOD` is a tenth of the network, trained for a tenth of the steps: the chain of docs/dora_icm.md in minutes.
+`:small,METHOD` is a tenth of the network, trained for a tenth of the steps: the chain of docs/dora_icm.md, measured in
+docs/results/dora_icm.md.
 """
 
 import ml_collections
@@ -69,7 +70,8 @@ def get_config(variant: str = "dora") -> ml_collections.ConfigDict:
     if size == "small":
         config.model.update(width=96, depth=4, preliminary=(48, 32), N=32)
         config.model.update(decoder_widths=_narrow(config, (48, 32, 16, 8)), decoder_blocks=1)
-        config.optim.update(learning_rate=1e-3, total_steps=2000, warmup_steps=100, ema_decay=0.99)
+        steps = 6000 if method == "backbone" else 2000
+        config.optim.update(learning_rate=1e-3, total_steps=steps, warmup_steps=100, ema_decay=0.99)
     if size == "smoke":
         config.model.update(width=24, depth=4, heads=2, rank=min(config.model.rank, 2), preliminary=(8,))
         config.model.update(
