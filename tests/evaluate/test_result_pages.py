@@ -31,6 +31,7 @@ TABLES = [
     ("transtic", (*OF_COCO, "transtic_segmentation")),
     ("transtic", ("transtic_saliency",)),
     *[("all_in_one", (f"all_in_one_{task}", *steered(task))) for task in TASKS],
+    *[("dora_icm", (f"dora_icm_{part}",)) for part in ("scenes", "depth", "photos")],
 ]
 
 
