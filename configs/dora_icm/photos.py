@@ -6,8 +6,9 @@
         --config.dense.backbone=runs/backbone/codecs/backbone.safetensors
 
 WEIGHTS holds the files of ESPNetv2 and U²-Netp under their published names. Each network looks at a photo once, and
-runs/labels keeps what it says. The backbone, of EVA-02's layout, is trained whole and without a codec on saliency as
-U²-Netp sees it: another task than the one that it is adapted to. The models are those of `scenes.py:small`.
+runs/labels keeps what it says. The backbone, of EVA-02's layout, is first trained whole and without a codec, on the same
+labels for four times as long. Decoders and codec are those of `scenes.py:small`. Crops of 128×128, from photos of
+256×256 scaled by 0.4 to 1, show most of a photo; what is evaluated should be scaled alike.
 
 The other methods of `configs/dora_icm/methods.py` go by their names: `:full`, `:lora`, `:full-baseline` …
 `:smoke` takes two steps on the included photos with labels of random weights, `:smoke,METHOD` those of another method.
@@ -22,23 +23,25 @@ from icm_jax.tasks.dense import dense_task
 
 
 def get_config(variant: str = "dora") -> ml_collections.ConfigDict:
-    """A small model of 256×256 crops and a method, or the backbone that methods start from."""
+    """A small model of 128×128 crops and a method, or the backbone that methods start from."""
     size, _, method = variant.rpartition(",")
     if method == "smoke":
         size, method = method, "dora"
     config = scenes.get_config(f"{size or 'small'},{method}")
     config.name = config.name.replace("scenes", "photos")
-    config.dense.task = "sal" if method == "backbone" else "semseg"
+    config.dense.task = "semseg"
     config.model.outputs = dense_task("pascal", config.dense.task).outputs
     smoke = size == "smoke"
     if not smoke:
-        config.model.grid = (16, 16)  # photos are judged whole; grids of 8×8 would be far from theirs
-        config.optim.total_steps = 3000
+        config.model.update(width=128, depth=6, heads=2)
+        config.dense.drop_path = 0.1 if method == "backbone" else 0.0
+        config.optim.update(total_steps=10_000 if method == "backbone" else 2500, warmup_steps=250)
     config.data = {
         "name": "taught",
         "folder": str(SAMPLE_FOLDER) if smoke else "",
         "crop": config.model.grid[0] * config.model.patch,
-        "batch_size": 2 if smoke else 4,
+        "scales": (0.4, 1.0),
+        "batch_size": 2 if smoke else 8,
         "weights": "random" if smoke else "",
         "labels": "",
         "threads": 1,

@@ -138,11 +138,12 @@ class BuiltConfig:
 class TaughtConfig:
     """Photos without labels; a published network for each task labels them. Tasks are those of PASCAL-Context.
 
-    Training takes random parts of photos enlarged by 0.5 to 2, mirrored or not, as InvPT does; validation the middle.
+    Training takes random parts of photos that are scaled first, mirrored or not, as InvPT does; validation the middle.
 
     Attributes:
         folder: of photos.
         crop: pixels a side of what a model is given.
+        scales: least and largest factor that a photo is scaled by before its part is taken.
         batch_size: rows of a whole batch.
         weights: a folder that holds the networks' published files, or the file of the only one; "" looks where
             `ICM_WEIGHTS` says; "random" draws weights, for trying a config without the files.
@@ -153,6 +154,7 @@ class TaughtConfig:
 
     folder: str = ""
     crop: int = 128
+    scales: tuple[float, float] = (0.5, 2.0)
     batch_size: int = 8
     weights: str = ""
     labels: str = ""
@@ -162,6 +164,8 @@ class TaughtConfig:
     def __post_init__(self) -> None:
         if min(self.crop, self.batch_size) < 1:
             raise IcmError(f"data.crop={self.crop} and data.batch_size={self.batch_size} must be at least 1")
+        if not 0 < self.scales[0] <= self.scales[1] <= 8:
+            raise IcmError(f"data.scales={self.scales} must rise, and be above 0 and at most 8")
 
     @property
     def dataset(self) -> str:
@@ -170,7 +174,7 @@ class TaughtConfig:
     def batches(
         self, tasks: Sequence[str], seed: int, share: tuple[int, int] = (0, 1), first: int = 0
     ) -> Iterator[Batch]:
-        transform = ScaleAndCrop((self.crop, self.crop))
+        transform = ScaleAndCrop((self.crop, self.crop), self.scales)
         source = _taught(self, tuple(dict.fromkeys((*tasks, *transform.needs))), False)
         return source_batches(source, tasks, transform, self.batch_size, seed, share, first, self.threads)
 

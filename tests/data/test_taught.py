@@ -138,3 +138,13 @@ def test_what_can_not_be_taught_is_refused(photos, tmp_path) -> None:
         config(photos, weights=str(tmp_path / "one.pth")).batches(("sal",), 0)
     with pytest.raises(IcmError, match=r"data\.crop=0 and data\.batch_size=8 must be at least 1"):
         read_source({"name": "taught", "crop": 0})
+    with pytest.raises(IcmError, match=r"data\.scales=\(1\.0, 0\.5\) must rise"):
+        read_source({"name": "taught", "scales": (1.0, 0.5)})
+
+
+def test_photos_are_scaled_before_a_part_is_taken(photos) -> None:
+    """Photos of 40×48 at a quarter leave most of a crop of 32×32 empty, and what is empty counts for nothing."""
+    batch = next(config(photos, scales=(0.25, 0.25)).batches(("semseg",), 0))
+    counted = (batch["semseg"] != 255).mean((1, 2))
+    whole = next(config(photos, scales=(2.0, 2.0)).batches(("semseg",), 0))
+    assert (counted < 0.6).all() and (whole["semseg"] != 255).all()
