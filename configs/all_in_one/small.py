@@ -16,6 +16,8 @@ about what one for one task does, and the mean over tasks is what it is for.
 Expected: `docs/results/all_in_one.md`. `:smoke` takes two steps with random weights.
 """
 
+from collections.abc import Mapping
+
 import ml_collections
 
 from configs.all_in_one.published import photos, published, smoke_photos
@@ -41,18 +43,29 @@ def get_config(variant: str = "aio") -> ml_collections.ConfigDict:
     """The recipe of a variant; `VARIANT@QUALITY` for another quality of the base than 2."""
     if variant == "smoke":
         return smoke_photos(published("small", "sfma-sal", TASKS, PHOTOS))
-    variant, _, quality = variant.partition("@")
+    variant, quality = with_quality(variant)
+    config = photos(published("small", variant, TASKS, PHOTOS), crop=256)
+    config.data.update(batch_size=1, threads=1)
+    shorten(config, quality, WEIGHTS)
+    return config
+
+
+def with_quality(variant: str) -> tuple[str, int]:
+    """A variant without `@QUALITY`, and the quality, 2 where none is named."""
+    name, _, quality = variant.partition("@")
     if quality not in ("", *map(str, RATES)):
         raise IcmError(
             f"quality {quality!r} of the base is unknown; choose one of {', '.join(map(str, RATES))}"
         )
-    q = int(quality or 2)
-    config = photos(published("small", variant, TASKS, PHOTOS), crop=256)
+    return name, int(quality or 2)
+
+
+def shorten(config: ml_collections.ConfigDict, quality: int, weights: Mapping[str, float]) -> None:
+    """Makes a config one of the small base at a quality, minutes long; losses are averaged over tasks."""
     tasks = config.all_in_one.tasks
     config.adapter.update(ADAPTERS.get(config.adapter.get("name"), {}))
-    config.all_in_one.update(quality=q, rate=RATES[q], lmbda=LMBDA[q] / 16, drop_path=False)
-    config.all_in_one.weights = tuple(WEIGHTS[task] / len(tasks) for task in tasks)
-    config.data.update(batch_size=1, threads=1)
+    config.all_in_one.update(quality=quality, rate=RATES[quality], lmbda=LMBDA[quality] / 16, drop_path=False)
+    config.all_in_one.weights = tuple(weights[task] / len(tasks) for task in tasks)
     whole = not config.adapter
     config.optim = default_config("all_in_one").optim
     config.optim.update(optimizer="muon" if whole else "adam", learning_rate=2e-4 if whole else 5e-4)
@@ -63,4 +76,3 @@ def get_config(variant: str = "aio") -> ml_collections.ConfigDict:
     config.compute.remat = ()
     config.checkpoint.every_steps = 100
     config.log.every_steps = 10
-    return config

@@ -6,8 +6,8 @@
         --config.dense.backbone=runs/backbone/codecs/backbone.safetensors
 
 WEIGHTS holds the files of ESPNetv2 and U²-Netp under their published names. Each network looks at a photo once, and
-runs/labels keeps what it says. The backbone, of EVA-02's layout, is first trained whole and without a codec, on the same
-labels for four times as long. Decoders and codec are those of `scenes.py:small`. Crops of 128×128, from photos of
+runs/labels keeps what it says. The backbone, of EVA-02's layout, is first trained whole and without a codec, on the
+same labels for four times as long. Decoders and codec are those of `scenes.py:small`. Crops of 128×128, from photos of
 256×256 scaled by 0.4 to 1, show most of a photo; what is evaluated should be scaled alike.
 
 The other methods of `configs/dora_icm/methods.py` go by their names: `:full`, `:lora`, `:full-baseline` …

@@ -10,7 +10,8 @@ Then MTLoRA on it, by its recipe (AdamW 5e-4, weight decay 0.05, warm-up of 20 o
         --config.multi_task.backbone=runs/swin/codecs/backbone.safetensors
 
 `runs/mtlora/codecs/mtlora.safetensors` is the network: load_recognizer("mtlora", FILE). `:smoke` takes two steps.
-Expected: a network whose four losses fall together; nobody has run this length here.
+Expected: a network whose four losses fall together; nobody has run this length here. `:small` is a twentieth of that
+network, trained whole in one run of 2,500 steps of 8 scenes: what docs/results/all_in_one.md has.
 """
 
 import ml_collections
@@ -22,7 +23,7 @@ from icm_jax.train.registry import default_config
 
 def get_config(variant: str = "mtlora") -> ml_collections.ConfigDict:
     """A network of 128×128 pictures: Swin-T's depths at half its width."""
-    one_of("variant of mtlora/scenes.py", variant, ("mtlora", "backbone", "smoke"))
+    one_of("variant of mtlora/scenes.py", variant, ("mtlora", "backbone", "small", "smoke"))
     config = default_config("multi_task")
     config.name = f"scenes-{variant}"
     config.model = {
@@ -42,6 +43,12 @@ def get_config(variant: str = "mtlora") -> ml_collections.ConfigDict:
     config.checkpoint.every_steps = 500
     if variant == "backbone":
         config.trainable = (r"model/(backbone|head_\w+)/.*",)
+    if variant == "small":
+        config.trainable = ("model/.*",)
+        config.model.swin.update(width=24, depths=(2, 2, 2, 2), heads=(1, 2, 4, 8), drop_path=0.0)
+        config.model.update(hidden=128, shared_rank=8)
+        config.data.batch_size = 8
+        config.optim.update(learning_rate=1e-3, total_steps=2500, warmup_steps=100)
     if variant == "smoke":
         # Without random numbers, which are half of the time that its program takes to compile.
         small = {
