@@ -11,7 +11,7 @@ Then MTLoRA on it, by its recipe (AdamW 5e-4, weight decay 0.05, warm-up of 20 o
 
 `runs/mtlora/codecs/mtlora.safetensors` is the network: load_recognizer("mtlora", FILE). `:smoke` takes two steps.
 Expected: a network whose four losses fall together; nobody has run this length here. `:small` is a twentieth of that
-network, trained whole in one run of 2,500 steps of 8 scenes: what docs/results/all_in_one.md has.
+network, trained whole in one run of 1,500 steps of 8 scenes: what docs/results/all_in_one.md has.
 """
 
 import ml_collections
@@ -48,7 +48,7 @@ def get_config(variant: str = "mtlora") -> ml_collections.ConfigDict:
         config.model.swin.update(width=24, depths=(2, 2, 2, 2), heads=(1, 2, 4, 8), drop_path=0.0)
         config.model.update(hidden=128, shared_rank=8)
         config.data.batch_size = 8
-        config.optim.update(learning_rate=1e-3, total_steps=2500, warmup_steps=100)
+        config.optim.update(learning_rate=1e-3, total_steps=1500, warmup_steps=100)
     if variant == "smoke":
         # Without random numbers, which are half of the time that its program takes to compile.
         small = {
