@@ -135,7 +135,8 @@ class _Distillation:
     def _judge(self, params: Params, batch: Batch, **how: Any) -> tuple[Array, dict[str, Array]]:
         photos = batch["image"].astype(jnp.float32) / 255.0
         predicted = jnp.asarray(self.learner.apply({"params": params["model"]}, normalise(photos), **how))
-        wanted = self._features(params["teacher"], photos, predicted.shape[1:3])
+        _, rows, columns, _ = predicted.shape
+        wanted = self._features(params["teacher"], photos, (rows, columns))
         cosine = (_unit(predicted) * _unit(wanted)).sum(-1).mean()
         return 1 - cosine, {"cosine": cosine}
 
