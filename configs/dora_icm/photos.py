@@ -64,5 +64,5 @@ def _backbone(methods: ml_collections.ConfigDict, smoke: bool) -> ml_collections
     for part in ("data", "optim", "checkpoint", "log", "compute"):
         config[part] = methods[part]
     if not smoke:
-        config.optim.total_steps = 8000
+        config.optim.total_steps = 4000
     return config
