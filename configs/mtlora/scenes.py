@@ -10,7 +10,7 @@ Then MTLoRA on it, by its recipe (AdamW 5e-4, weight decay 0.05, warm-up of 20 o
         --config.multi_task.backbone=runs/swin/codecs/backbone.safetensors
 
 `runs/mtlora/codecs/mtlora.safetensors` is the network: load_recognizer("mtlora", FILE). `:smoke` takes two steps.
-Expected: a network whose four losses fall together; nobody has run this length here. `:small` is a twentieth of that
+Expected: a network whose four losses fall together; nobody has run this length here. `:small` is a fifth of that
 network, trained whole in one run of 1,500 steps of 8 scenes: what docs/results/all_in_one.md has.
 """
 

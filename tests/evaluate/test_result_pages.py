@@ -14,12 +14,8 @@ CLASSICAL, OF_COCO = (
     tuple(f"{folder}/{codec}.json" for codec in ("avif", "jpeg", "vvc", "webp"))
     for folder in ("imagenet", "coco")
 )
-TASKS = ("classification", "saliency", "segmentation")
-
-
-def steered(task: str) -> tuple[str, ...]:
-    """Single-task adapters of the other page that stand beside All-in-One."""
-    return tuple(f"transtic_{task}/{codec}.json" for codec in ("Full", "TransTIC"))
+# Single-task adapters of the other page that stand beside All-in-One.
+STEERED = tuple(f"transtic_classification/{codec}.json" for codec in ("Full", "TransTIC"))
 
 
 # What each table of points is made of, with the page it stands on.
@@ -30,7 +26,9 @@ TABLES = [
     ("transtic", (*CLASSICAL, "transtic_classification")),
     ("transtic", (*OF_COCO, "transtic_segmentation")),
     ("transtic", ("transtic_saliency",)),
-    *[("all_in_one", (f"all_in_one_{task}", *steered(task))) for task in TASKS],
+    ("all_in_one", ("all_in_one_classification", *STEERED)),
+    *[("all_in_one", (f"all_in_one_{task}",)) for task in ("saliency", "segmentation")],
+    *[("all_in_one", (f"all_in_one_scenes_{task}",)) for task in ("semseg", "depth", "normals")],
     *[("dora_icm", (f"dora_icm_{part}",)) for part in ("scenes", "depth", "photos")],
 ]
 
