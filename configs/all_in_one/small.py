@@ -42,7 +42,7 @@ ADAPTERS = {
 def get_config(variant: str = "aio") -> ml_collections.ConfigDict:
     """The recipe of a variant; `VARIANT@QUALITY` for another quality of the base than 2."""
     if variant == "smoke":
-        return smoke_photos(published("small", "sfma-sal", TASKS, PHOTOS))
+        return smoke_photos(published("small", "sfma-features", TASKS, PHOTOS))
     variant, quality = with_quality(variant)
     config = photos(published("small", variant, TASKS, PHOTOS), crop=256)
     config.data.update(batch_size=1, threads=1)

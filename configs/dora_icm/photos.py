@@ -33,7 +33,7 @@ def get_config(variant: str = "dora") -> ml_collections.ConfigDict:
     config = scenes.get_config(f"{size or 'small'},{'full' if method == 'backbone' else method}")
     if not smoke:
         config.model.update(width=128, depth=6, heads=2)
-        config.optim.update(total_steps=2500, warmup_steps=250)
+        config.optim.update(total_steps=2000, warmup_steps=250)
     config.data = {
         "name": "taught",
         "folder": str(SAMPLE_FOLDER) if smoke else "",
