@@ -25,7 +25,6 @@ from icm_jax.tasks.labels import in_range, read_png
 from icm_jax.tasks.teachers import teacher_task
 
 RANDOM = "random"  # in the place of weights
-DRAWN_AT = 64  # pixels a side of the picture that random weights are drawn for
 CLASSES = 21  # of PASCAL VOC, the background first
 
 Photo = UInt8[np.ndarray, "h w 3"]
@@ -97,7 +96,7 @@ def load_teacher(task: str, weights: str, folder: Path | None = None) -> Teacher
     if task not in ANSWERS:
         raise IcmError(f"no network labels photos with {task!r}; choose of {', '.join(ANSWERS)}")
     name = teacher_task(task).network
-    network = frozen_network(name, weights, DRAWN_AT)
+    network = frozen_network(name, weights)
     if weights == RANDOM:
         return Teacher(task, network, RANDOM, folder)
     file = find_weights(name, weights or None)

@@ -29,11 +29,10 @@ from icm_jax.models.eva02 import EVA02, EVA02Spec, normalise
 from icm_jax.objectives.held_out import held_out_means
 from icm_jax.pretrained.dora_icm import BACKBONE_FILE, write_backbone
 from icm_jax.recognizers.recognizer import Recognizer
-from icm_jax.recognizers.registry import frozen_network
+from icm_jax.recognizers.registry import DRAWN_AT, frozen_network
+from icm_jax.tasks.losses import unit_vectors
 from icm_jax.train.config import RunConfig, section
 from icm_jax.train.objective import Batch, Loss, Objective, Params, Share
-
-DRAWN_AT = 64  # pixels a side of the picture that random weights of the network are drawn for
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ def distillation(run: RunConfig, backbone: EVA02Spec, teacher: TeacherConfig, da
     Raises:
         IcmError: no weights, or an output that the network does not have or that is no map.
     """
-    network = frozen_network(teacher.network, teacher.weights, DRAWN_AT)
+    network = frozen_network(teacher.network, teacher.weights)
     channels = _channels(network, teacher.tap)
     trained = _Distillation(backbone, teacher, data, network, _Learner(backbone, channels))
     return Objective(
@@ -137,7 +136,7 @@ class _Distillation:
         predicted = jnp.asarray(self.learner.apply({"params": params["model"]}, normalise(photos), **how))
         _, rows, columns, _ = predicted.shape
         wanted = self._features(params["teacher"], photos, (rows, columns))
-        cosine = (_unit(predicted) * _unit(wanted)).sum(-1).mean()
+        cosine = (unit_vectors(predicted) * unit_vectors(wanted)).sum(-1).mean()
         return 1 - cosine, {"cosine": cosine}
 
     def _features(
@@ -162,7 +161,3 @@ class _Distillation:
         file = folder / BACKBONE_FILE
         write_backbone(file, params["model"]["backbone"], facts)
         return [file]
-
-
-def _unit(x: Float[Array, "*a c"]) -> Float[Array, "*a c"]:
-    return x * jax.lax.rsqrt((x**2).sum(-1, keepdims=True) + 1e-6)

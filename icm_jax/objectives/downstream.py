@@ -19,7 +19,7 @@ from icm_jax.errors import IcmError
 from icm_jax.recognizers.mtlora import MTLoRA, MTLoRASpec, of_tasks
 from icm_jax.recognizers.random_weights import random_params
 from icm_jax.recognizers.recognizer import Recognizer
-from icm_jax.recognizers.registry import frozen_network, load_recognizer, with_params
+from icm_jax.recognizers.registry import DRAWN_AT, frozen_network, load_recognizer, with_params
 from icm_jax.recognizers.swin import SwinSpec
 from icm_jax.tasks import mti_net
 from icm_jax.tasks.dense import DenseTask
@@ -27,7 +27,6 @@ from icm_jax.tasks.teachers import TeacherTask, teacher_task
 from icm_jax.train.config import section
 from icm_jax.train.objective import Batch, Params
 
-DRAWN_AT = 64  # pixels a side of the picture that random weights are drawn for
 Pictures = Mapping[str, Float[Array, "b h w 3"]]  # decoded, in 0..1, by task
 
 
@@ -164,7 +163,7 @@ class TeachersConfig:
         places = self.weights if len(self.weights) == len(tasks) else (*self.weights, "")[:1] * len(tasks)
         chosen = {task: teacher_task(task) for task in tasks}
         networks = {
-            task: frozen_network(chosen[task].network, place, DRAWN_AT)
+            task: frozen_network(chosen[task].network, place)
             for task, place in zip(tasks, places, strict=True)
         }
         return Taught(networks, chosen)

@@ -21,6 +21,7 @@ from icm_jax.recognizers.random_weights import random_params
 from icm_jax.recognizers.recognizer import Recognizer
 
 WEIGHTS_VARIABLE = "ICM_WEIGHTS"
+DRAWN_AT = 64  # pixels a side of the picture that shapes of random weights are found with
 TORCH_HOME = "https://download.pytorch.org/models/"
 DETECTRON2_HOME = "https://dl.fbaipublicfiles.com/detectron2/"
 TORCHVISION_CODE = "BSD-3-Clause code, weights trained on ImageNet"
@@ -201,7 +202,7 @@ def load_recognizer(name: str, path: str | Path | None = None) -> Recognizer:
     return with_params(name, found.network, found.params)
 
 
-def frozen_network(name: str, weights: str, size: int) -> Recognizer:
+def frozen_network(name: str, weights: str, size: int = DRAWN_AT) -> Recognizer:
     """A network with its published weights as `load_recognizer` finds them, or with random ones.
 
     Args:

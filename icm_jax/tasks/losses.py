@@ -66,7 +66,7 @@ def normals_l1(prediction: Float[Array, "b h w 3"], label: Float[Array, "b h w 3
     return _mean_where(jnp.abs(error), valid)
 
 
-def unit_vectors(vectors: Float[Array, "*b 3"]) -> Float[Array, "*b 3"]:
+def unit_vectors(vectors: Float[Array, "*b n"]) -> Float[Array, "*b n"]:
     """Vectors over their length. A zero vector stays zero, with gradient 0 where a plain norm has none."""
     squares = (vectors**2).sum(axis=-1, keepdims=True)
     is_short = squares < EPS_REFERENCE**2
