@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from icm_jax import paths
-from icm_jax.adapters.all_in_one import DECODER_PLACES, AllInOneSpec, TaskDecoder
+from icm_jax.adapters.all_in_one import DECODER_PLACES, AllInOneSpec, TaskDecoder, TaskFeatures
 from icm_jax.adapters.task_aggregation import TaskAggregation
 from weights_convert.golden_file import GoldenFile, Row, Tolerance
 from weights_convert.keymap import CONV, DENSE, Rule, find_rule
@@ -64,28 +64,36 @@ def _params(file: GoldenFile) -> dict[str, Any]:
 
 def _check_aggregation(
     file: GoldenFile, scale: int, spec: AllInOneSpec, params: dict[str, Any]
-) -> list[jax.Array]:
-    """Weights and shared features of one scale. Returns the features of every task after it."""
-    features = [file.read_map(f"F{scale}_{k}") for k in range(len(spec.tasks))]
+) -> TaskFeatures:
+    """Weights and shared features of one scale. Returns the features of every task after it.
+
+    Files do not say what of the tasks' features is the input of their adaptors: taken as none of it.
+    """
+    features = [jnp.asarray(file.read_map(f"F{scale}_{k}")) for k in range(len(spec.tasks))]
+    means = [one.mean((1, 2), keepdims=True) for one in features]
     module = TaskAggregation(spec.tam_hidden, spec.softmax_axis, spec.phi)
-    (shared, refined), state = module.apply(
-        {"params": params[f"tam_{PLACES[scale]}"]}, features, mutable=["intermediates"]
+    shared, state = module.apply(
+        {"params": params[f"tam_{PLACES[scale]}"]},
+        jnp.zeros_like(features[0]),
+        features,
+        means,
+        mutable=["intermediates"],
     )
     file.compare(f"attn{scale}", state["intermediates"]["weights"][0][:, 0, 0], VALUE)
     file.compare_map(f"S{scale}", shared, VALUE)
-    return refined
+    return TaskFeatures(shared, features)
 
 
 def _check_fusion(
-    file: GoldenFile, spec: AllInOneSpec, params: dict[str, Any], features: list[list[jax.Array]]
+    file: GoldenFile, spec: AllInOneSpec, params: dict[str, Any], scales: list[TaskFeatures]
 ) -> None:
     """What the fusion adds on the coarse grid, the fused features, and what each head makes of them."""
     decoder = TaskDecoder(spec)
-    black = jnp.zeros((1, *(2 * size for size in features[-1][0].shape[1:3]), 3))
-    residuals = decoder.apply({"params": params}, black, features, method="pictures")
-    for k, (task, *scales) in enumerate(zip(spec.tasks, *features, strict=True)):
+    black = jnp.zeros((1, *(2 * size for size in scales[-1].common.shape[1:3]), 3))
+    residuals = decoder.apply({"params": params}, black, scales, method="pictures")
+    for k, name in enumerate(spec.tasks):
         fused, state = decoder.apply(
-            {"params": params}, task, *scales, method="fuse", mutable=["intermediates"]
+            {"params": params}, k, name, scales, method="fuse", mutable=["intermediates"]
         )
         file.compare_map(f"msf_lowres_{k}", state["intermediates"]["msf_shared"]["coarse"][0], VALUE)
         file.compare_map(f"msf_out_{k}", fused, VALUE)

@@ -13,7 +13,7 @@ adapter is its guest: it takes the shared features and gives none, so that all e
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -27,6 +27,7 @@ from icm_jax.adapters.task_aggregation import TaskAggregation
 from icm_jax.errors import IcmError
 from icm_jax.layers.conv import Conv, Deconv
 from icm_jax.layers.pixel_shuffle import pixel_shuffle
+from icm_jax.layers.resize import bilinear
 from icm_jax.models.hooks import Adapter, Hooks, Transform
 from icm_jax.models.tic import TICSpec
 from icm_jax.plain_values import ADDED_LATER
@@ -123,17 +124,32 @@ class AllInOneAdapter(Adapter):
         self, g_s: Transform, y_hat: Float[Array, "b hy wy m"], train: bool
     ) -> Float[Array, "b h w d"]:
         """The shared picture, then that of each task, side by side in the channels."""
-        task_features: list[list[Array]] = []  # of each scale, coarse to fine, those of every task
+        scales: list[TaskFeatures] = []  # coarse to fine
 
         def after(place: str, x: Array) -> Array:
             if place not in DECODER_PLACES[self.spec.decoder_adaptor_position]:
                 return x
-            shared, refined = self.g_s.aggregate(place, x)
-            task_features.append(refined)
+            shared, features = self.g_s.aggregate(place, x)
+            scales.append(features)
             return shared
 
         shared = g_s(y_hat, train, Hooks(after=after))
-        return jnp.concatenate([shared, *self.g_s.pictures(shared, task_features)], axis=-1)
+        return jnp.concatenate([shared, *self.g_s.pictures(shared, scales)], axis=-1)
+
+
+class TaskFeatures(NamedTuple):
+    """Features T of every task at one scale: `common` to all plus the task's `own`; see `task_aggregation`."""
+
+    common: Float[Array, "b h w c"]
+    own: Sequence[Float[Array, "b h w c"]]
+
+    def of(self, task: int) -> Float[Array, "b h w c"]:
+        """Those of one task."""
+        return self.own[task] + self.common
+
+    def resized(self, task: int, size: tuple[int, int]) -> Float[Array, "b h2 w2 c"]:
+        """Those of one task at another size."""
+        return bilinear(self.own[task], size) + bilinear(self.common, size)
 
 
 class TaskDecoder(nn.Module):
@@ -163,33 +179,34 @@ class TaskDecoder(nn.Module):
 
     def aggregate(
         self, place: str, x: Float[Array, "b h w c"]
-    ) -> tuple[Float[Array, "b h w c"], list[Float[Array, "b h w c"]]]:
+    ) -> tuple[Float[Array, "b h w c"], TaskFeatures]:
         """Shared features and those of every task at one scale."""
-        own, of_guests = (
-            [self.adaptors[place][task](x) for task in tasks] for tasks in (self.spec.tasks, self.spec.guests)
-        )
+        changes = [self.adaptors[place][task].change(x) for task in self.spec.all_tasks]
+        own = [change.features() for change in changes]
+        n = len(self.spec.tasks)
         if self.spec.phi == "none":
-            return sum(own) / len(own), own + of_guests
-        shared, refined = self.tam[place](own)
-        return shared, refined + [features + shared for features in of_guests]
+            return x + sum(own[:n]) / n, TaskFeatures(x, own)
+        shared = self.tam[place](x, own[:n], [change.mean() for change in changes[:n]])
+        return shared, TaskFeatures(x + shared, own)
 
     def pictures(
-        self, shared: Float[Array, "b h w 3"], features: Sequence[Sequence[Float[Array, "b hs ws c"]]]
+        self, shared: Float[Array, "b h w 3"], scales: Sequence[TaskFeatures]
     ) -> list[Float[Array, "b h w 3"]]:
-        """The picture of every task from the shared one and the task's features; `features[scale][task]`."""
-        residuals = [
-            self.head[task](self.fuse(task, *scales))
-            for task, scales in zip(self.spec.all_tasks, zip(*features, strict=True), strict=True)
-        ]
+        """The picture of every task from the shared one and the task's features, coarse to fine."""
+        tasks = enumerate(self.spec.all_tasks)
+        residuals = [self.head[name](self.fuse(task, name, scales)) for task, name in tasks]
         if self.spec.head == "pixel_shuffle":
             residuals = [pixel_shuffle(residual) for residual in residuals]
         return [shared + residual for residual in residuals]
 
-    def fuse(self, task: str, *scales: Float[Array, "b hs ws c"]) -> Float[Array, "b h2 w2 c"]:
-        """A task's finest features plus what its other scales add; scales from coarse to fine."""
+    def fuse(self, task: int, name: str, scales: Sequence[TaskFeatures]) -> Float[Array, "b h2 w2 c"]:
+        """A task's finest features plus what all its scales add."""
+        fine = scales[-1].of(task)
         if self.spec.msf_axis == "none":
-            return scales[-1]
-        return scales[-1] + self.msf[task if self.spec.per_task_weights else "shared"](*scales)
+            return fine
+        grid = scales[0].common.shape[1], scales[0].common.shape[2]
+        msf = self.msf[name if self.spec.per_task_weights else "shared"]
+        return fine + msf(*(scale.resized(task, grid) for scale in scales), fine.shape[1:3])
 
 
 def with_guests(spec: AllInOneSpec, guests: tuple[str, ...]) -> AllInOneSpec:

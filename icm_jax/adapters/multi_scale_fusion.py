@@ -1,6 +1,6 @@
 """Multi-Scale Fusion of All-in-One: a task's coarse features say where its fine ones are gathered from.
 
-    [F1; F2] ─► q, k      F3 ─► v      softmax(q kᵀ / √d) v      on the grid of F1; the result goes back to F3's grid
+    [F1; F2] ─► q, k      F3 ─► v      softmax(q kᵀ / √d) v      all on the grid of F1; the result goes to F3's own
 
 Attention between all positions of an image does not fit any budget, so it runs inside windows; "channel" attends
 between channels instead.
@@ -18,7 +18,7 @@ from icm_jax.layers.window_attention import PADDING_PENALTY, WindowGrid
 
 
 class MultiScaleFusion(nn.Module):
-    """F1 at H/8, F2 at H/4, F3 at H/2 -> features at H/2 that are added to F3 (or to what stands for it).
+    """F1, F2, F3 on the grid of H/8 -> features at H/2 that are added to F3 (or to what stands for it).
 
     Attributes:
         width: channels d of queries and keys.
@@ -34,17 +34,16 @@ class MultiScaleFusion(nn.Module):
     def __call__(
         self,
         coarse: Float[Array, "b h8 w8 c1"],
-        middle: Float[Array, "b h4 w4 c2"],
-        fine: Float[Array, "b h2 w2 c3"],
+        middle: Float[Array, "b h8 w8 c2"],
+        fine: Float[Array, "b h8 w8 c3"],
+        size: tuple[int, int],
     ) -> Float[Array, "b h2 w2 c3"]:
-        grid, size = (coarse.shape[1], coarse.shape[2]), (fine.shape[1], fine.shape[2])
-        features = jnp.concatenate([coarse, bilinear(middle, grid)], axis=-1)
+        features = jnp.concatenate([coarse, middle], axis=-1)
         q, k = Conv(self.width, 1, name="q")(features), Conv(self.width, 1, name="k")(features)
-        values = bilinear(fine, grid)
         if self.axis == "window":
-            fused = self.between_positions(q, k, Conv(fine.shape[-1], 1, name="v")(values))
+            fused = self.between_positions(q, k, Conv(fine.shape[-1], 1, name="v")(fine))
         else:
-            fused = between_channels(q, k, Conv(self.width, 1, name="v")(values))
+            fused = between_channels(q, k, Conv(self.width, 1, name="v")(fine))
             fused = Conv(fine.shape[-1], 1, name="out")(fused)
         self.sow("intermediates", "coarse", fused)
         return bilinear(fused, size)

@@ -9,6 +9,7 @@ The gate is computed from the amplitude, so no parameter depends on the size of 
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -16,8 +17,8 @@ from jax import Array
 from jaxtyping import Complex, Float
 
 from icm_jax.errors import IcmError
-from icm_jax.layers.conv import Conv
-from icm_jax.layers.dense import at_least_float32
+from icm_jax.layers.conv import Conv, PointwiseWeights
+from icm_jax.layers.dense import at_least_float32, in_one_dtype, matmul
 from icm_jax.layers.depthwise import DepthwiseConv
 from icm_jax.models.hooks import Adapter, Hooks, Transform
 from icm_jax.models.tic import TICSpec
@@ -26,28 +27,61 @@ ENCODER_PLACES = ("stb1", "stb3", "stb5")  # after the stacks at H/2, H/4 and H/
 DECODER_PLACES = ("deconv1", "deconv3", "deconv5")  # before the stacks at H/8, H/4 and H/2
 
 
+class Change(NamedTuple):
+    """What an SFMA adds to its input, before the last product: hidden · kernel + bias.
+
+    Attributes:
+        hidden: [b, h, w, m] its two branches side by side.
+        kernel: [m, c] of the convolutions 1×1 that end them.
+        bias: [c] the sum of theirs.
+    """
+
+    hidden: Float[Array, "b h w m"]
+    kernel: Float[Array, "m c"]
+    bias: Float[Array, " c"]
+
+    def features(self) -> Float[Array, "b h w c"]:
+        """The sum of the two branches, in one product."""
+        hidden, kernel = in_one_dtype(self.hidden, self.kernel)
+        return matmul(hidden, kernel) + self.bias.astype(hidden.dtype)
+
+    def mean(self) -> Float[Array, "b 1 1 c"]:
+        """Their means over positions, out of those of the few hidden channels."""
+        b, h, w, m = self.hidden.shape
+        pooled = self.hidden.reshape(b, h * w, m).mean(1)[:, None, None]
+        return self._replace(hidden=pooled).features()
+
+
 class Sfma(nn.Module):
     """x plus a spatial and a frequency branch, each of `middle` channels. FFTs run in float32 or better."""
 
     middle: int
     zero_init: bool = False
 
-    @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-        def up(name: str) -> nn.Module:
-            init = "zeros" if self.zero_init else "uniform"
-            return Conv(x.shape[-1], 1, initializer=init, name=name)
+        return x + self.change(x).features()
+
+    @nn.compact
+    def change(self, x: Float[Array, "b h w c"]) -> Change:
+        """What is added to x."""
 
         def reduced(name: str) -> Array:
             return Conv(self.middle, 1, name=name)(x)
 
+        def up(name: str) -> tuple[Array, Array]:
+            init = "zeros" if self.zero_init else "uniform"
+            return PointwiseWeights(x.shape[-1], init, name=name)(self.middle)
+
         spatial = DepthwiseConv(5, name="s_dw")(reduced("s_down1")) * reduced("s_down2")
-        spatial = up("s_up")(nn.relu(spatial))
         spectrum = jnp.fft.rfft2(at_least_float32(reduced("f_down")), axes=(1, 2))
         gate = nn.relu(DepthwiseConv(3, name="f_dw")(amplitude(spectrum)))
         gate = nn.sigmoid(Conv(self.middle, 1, in_float32=True, name="f_inter")(gate))
         frequency = jnp.fft.irfft2(gate * spectrum, s=x.shape[1:3], axes=(1, 2)).astype(x.dtype)
-        return x + spatial + up("f_up")(nn.relu(frequency))
+        (s_kernel, s_bias), (f_kernel, f_bias) = up("s_up"), up("f_up")
+        # Side by side as rows of a matrix, the form its product has: XLA would compute them once for each form.
+        branches = [nn.relu(branch).reshape(-1, self.middle) for branch in (spatial, frequency)]
+        hidden = jnp.concatenate(branches, axis=-1).reshape(*x.shape[:-1], -1)
+        return Change(hidden, jnp.concatenate([s_kernel, f_kernel]), s_bias + f_bias)
 
 
 def amplitude(spectrum: Complex[Array, "b h w c"]) -> Float[Array, "b h w c"]:

@@ -46,9 +46,37 @@ def conv2d(
     if kernel.shape[:2] == (1, 1) and stride == 1:
         return matmul(x, kernel[0, 0])  # XLA differentiates it up to 1.7 times as fast as a convolution
     pad = kernel.shape[0] // 2
+    if stride == 1 and _is_few(kernel):
+        return _convolve_then_shift(x, kernel)
     return jax.lax.conv_general_dilated(
         x, kernel, (stride, stride), ((pad, pad), (pad, pad)), dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
+
+
+def _is_few(kernel: Float[Array, "k k c d"]) -> bool:
+    """Whether the products of a few taps with a pixel are fewer numbers than the pixel itself."""
+    return 4 * kernel.shape[3] < kernel.shape[2]
+
+
+def _convolve_then_shift(
+    x: Float[Array, "b h w c"], kernel: Float[Array, "k k c d"]
+) -> Float[Array, "b h w d"]:
+    """A convolution along rows with every row of the kernel as outputs of its own; then the sum of shifted rows.
+
+    A few outputs leave vector registers half empty, k times as many fill them. On a CPU the gradient is twice as fast.
+    """
+    k, _, c, d = kernel.shape
+    h, pad = x.shape[1], k // 2
+    rows = jax.lax.conv_general_dilated(
+        x,
+        kernel.transpose(1, 2, 0, 3).reshape(1, k, c, k * d),
+        (1, 1),
+        ((0, 0), (pad, pad)),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+    rows = jnp.pad(rows, ((0, 0), (pad, pad), (0, 0), (0, 0)))
+    terms = (rows[:, i : i + h, :, i * d : (i + 1) * d] for i in range(k))
+    return sum(terms, start=jnp.zeros((), rows.dtype))
 
 
 def deconv2d(x: Float[Array, "b h w c"], kernel: Float[Array, "k k c d"]) -> Float[Array, "b h2 w2 d"]:
@@ -59,8 +87,7 @@ def deconv2d(x: Float[Array, "b h w c"], kernel: Float[Array, "k k c d"]) -> Flo
     """
     # An image has few channels: the products of all taps with a pixel are fewer numbers than the pixel itself,
     # so they are shifted and not the pixels. Each way is the faster one where it is taken, up to six times.
-    few = 4 * kernel.shape[3] < kernel.shape[2]
-    return _multiply_then_shift(x, kernel) if few else _four_convolutions(x, kernel)
+    return _multiply_then_shift(x, kernel) if _is_few(kernel) else _four_convolutions(x, kernel)
 
 
 def _phase_taps(kernel_size: int, phase: int) -> tuple[list[int], list[int]]:
@@ -143,6 +170,19 @@ class Conv(nn.Module):
         x, kernel = in_one_dtype(x, at_least_float32(kernel) if self.in_float32 else kernel)
         y = conv2d(x, kernel, self.stride)
         return y + self.param("bias", bias_init, (self.features,)).astype(x.dtype) if self.use_bias else y
+
+
+class PointwiseWeights(nn.Module):
+    """Kernel and bias of a convolution 1×1, named and initialised as `Conv`'s, for a caller who multiplies."""
+
+    features: int
+    initializer: str = "uniform"
+
+    @nn.compact
+    def __call__(self, c_in: int) -> tuple[Float[Array, "c d"], Float[Array, " d"]]:
+        kernel_init, bias_init = initializers(self.initializer, c_in)
+        kernel = self.param("kernel", kernel_init, (1, 1, c_in, self.features))
+        return kernel[0, 0], self.param("bias", bias_init, (self.features,))
 
 
 class Deconv(nn.Module):

@@ -11,12 +11,13 @@ import pytest
 from flax import linen as nn
 
 from icm_jax import paths
-from icm_jax.adapters.all_in_one import AllInOneSpec, TaskDecoder, paths_of, with_guests
+from icm_jax.adapters.all_in_one import AllInOneSpec, TaskDecoder, TaskFeatures, paths_of, with_guests
 from icm_jax.adapters.multi_scale_fusion import MultiScaleFusion
 from icm_jax.adapters.registry import adapted
 from icm_jax.adapters.task_aggregation import TaskAggregation
 from icm_jax.errors import IcmError
 from icm_jax.evaluate.complexity import parameter_count
+from icm_jax.layers.resize import bilinear
 from icm_jax.layers.swin import SwinStack
 from icm_jax.models.registry import build
 from icm_jax.models.tic import TICSpec
@@ -108,29 +109,37 @@ def test_heads_start_at_zero():
     for head, count in heads.items():
         decoder = TaskDecoder(replace(SMALL, head=head))
         params = decoder.init(
-            jax.random.key(0), jnp.zeros((1, 8, 8, 3)), [[fused] * 2] * 3, method="pictures"
+            jax.random.key(0),
+            jnp.zeros((1, 8, 8, 3)),
+            [TaskFeatures(fused, [fused] * 2)] * 3,
+            method="pictures",
         )["params"]
         assert parameter_count(params["head_a"]) == count
         assert not any(np.any(leaf) for leaf in jax.tree.leaves(params["head_a"]))
 
 
 def test_aggregation_starts_as_the_mean_and_passes_it_to_every_task():
-    features = list(jax.random.normal(jax.random.key(0), (3, 2, 4, 5, 6)))
-    mean = sum(features) / 3
+    x, *changes = jax.random.normal(jax.random.key(0), (4, 2, 4, 5, 6))
+    means = [change.mean((1, 2), keepdims=True) for change in changes]
     for axis in ("task", "channel"):
         module = TaskAggregation(4, softmax_axis=axis)
-        (shared, refined), _ = module.init_with_output(jax.random.key(1), features)
-        assert np.allclose(shared, mean, atol=1e-6)
-        assert all(np.allclose(t, f + mean, atol=1e-6) for t, f in zip(refined, features, strict=True))
+        shared, _ = module.init_with_output(jax.random.key(1), x, changes, means)
+        assert np.allclose(shared, x + sum(changes) / 3, atol=1e-6)
+
+
+def test_features_of_a_task_are_resized_part_by_part():
+    common, own = jax.random.normal(jax.random.key(0), (2, 1, 8, 12, 3))
+    features = TaskFeatures(common, [own])
+    assert np.allclose(features.resized(0, (4, 3)), bilinear(features.of(0), (4, 3)), atol=1e-6)
 
 
 def test_fusion_hides_the_padding_of_a_map_smaller_than_its_window():
     """A constant value stays itself only if the padded positions, which hold zeros, have no weight."""
-    maps = [jax.random.normal(jax.random.key(i), (1, 4 << i, 6 << i, 3)) for i in range(2)]
+    maps = [*jax.random.normal(jax.random.key(0), (2, 1, 4, 6, 3)), jnp.ones((1, 4, 6, 3))]
     module = MultiScaleFusion(4, window=8)
-    fine = jnp.ones((1, 16, 24, 3))
-    params = module.init(jax.random.key(3), *maps, fine)
-    fused = module.apply(params, *maps, fine)
+    params = module.init(jax.random.key(3), *maps, (16, 24))
+    fused = module.apply(params, *maps, (16, 24))
+    assert fused.shape == (1, 16, 24, 3)
     assert np.allclose(fused, fused[0, 0, 0], atol=1e-5)
     assert np.abs(fused).max() > 0.1
 

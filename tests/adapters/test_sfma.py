@@ -46,6 +46,15 @@ def test_the_frequency_branch_reaches_the_whole_map_on_odd_sizes():
     assert np.abs(changed[0, 3:, 6:]).max() > 1e-6
 
 
+def test_means_of_a_change_are_those_of_its_features():
+    module = Sfma(4)
+    x = jax.random.normal(jax.random.key(0), (2, 5, 9, 3))
+    params = module.init(jax.random.key(1), x)
+    change = module.apply(params, x, method="change")
+    assert np.allclose(change.mean(), change.features().mean((1, 2), keepdims=True), atol=1e-6)
+    assert np.allclose(module.apply(params, x), x + change.features(), atol=1e-6)
+
+
 def test_float16_maps_keep_a_float32_spectrum():
     """A mean of 20 over 128×128 has a DC of 3e5, beyond float16."""
     module = Sfma(4)

@@ -63,6 +63,25 @@ def test_convolution_pads_half_its_kernel_on_every_side(taps: int, stride: int):
     np.testing.assert_allclose(out[0, 1, 2], np.einsum("ijc,ijcd->d", window, kernel), atol=1e-5)
 
 
+@pytest.mark.parametrize("taps", [3, 5])
+def test_few_outputs_are_computed_row_by_row(taps: int):
+    """Values and gradients of the plain convolution, on a map smaller than the kernel too."""
+
+    def plain(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        pad = ((taps // 2, taps // 2),) * 2
+        return jax.lax.conv_general_dilated(
+            x, kernel, (1, 1), pad, dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+
+    for size in ((6, 8), (2, 1)):
+        x, kernel, weight = random(2, *size, 9), random(taps, taps, 9, 2), random(2, *size, 2)
+        np.testing.assert_allclose(conv2d(x, kernel), plain(x, kernel), atol=1e-5)
+        loss = lambda form: lambda x, kernel: (form(x, kernel) * weight).sum()  # noqa: B023, E731
+        ours, theirs = (jax.grad(loss(form), argnums=(0, 1))(x, kernel) for form in (conv2d, plain))
+        for a, b in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-4)
+
+
 @pytest.mark.parametrize(("layer", "fan_in"), [(Conv(64, 3), 16 * 9), (Deconv(64, 3), 64 * 9)])
 def test_published_start(layer: Conv | Deconv, fan_in: int):
     params = layer.init(jax.random.key(0), jnp.zeros((1, 4, 4, 16)))["params"]
