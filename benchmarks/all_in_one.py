@@ -1,8 +1,8 @@
 """What many tasks cost: decoding, and a training step's work and memory.
 
-    python benchmarks/all_in_one.py decoding     multiply-accumulates of the decoder, and times of runs in turns
-    python benchmarks/all_in_one.py work         of a training step, against as many single-task steps
-    python benchmarks/all_in_one.py memory       of the compiled step of configs/all_in_one/pascal.py, at 512×512
+    python -m benchmarks.all_in_one decoding     multiply-accumulates of the decoder, and times of runs in turns
+    python -m benchmarks.all_in_one work         of a training step, against as many single-task steps
+    python -m benchmarks.all_in_one memory       of the compiled step of configs/all_in_one/pascal.py, at 512×512
 
 Training is with the published MTLoRA, its weights zero: none are needed, as no step is run. Time is CPU time of
 this process on one thread; only the ratios mean something.
@@ -10,7 +10,7 @@ this process on one thread; only the ratios mean something.
 
 import argparse
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -23,6 +23,9 @@ import numpy as np
 from configs.all_in_one import pascal
 from icm_jax import paths
 from icm_jax.adapters.all_in_one import AllInOneSpec
+from icm_jax.adapters.registry import adapted, initial_variables
+from icm_jax.adapters.store import make_adapter
+from icm_jax.codec import Codec
 from icm_jax.evaluate.complexity import complexity
 from icm_jax.evaluate.macs import count_in_jaxpr
 from icm_jax.models.registry import build
@@ -34,6 +37,7 @@ from icm_jax.recognizers.registry import with_params
 from icm_jax.tasks.mti_net import TASKS
 from icm_jax.train.compute import compiler_options
 from icm_jax.train.config import RunConfig, plain_values, run_config, section
+from icm_jax.train.export import make_codec
 from icm_jax.train.objective import Objective
 from icm_jax.train.optimizer import optimizer
 from icm_jax.train.state import initial_state
@@ -76,31 +80,44 @@ def shapes_of(tasks: Sequence[str], rows: int) -> Mapping[str, Any]:
     }
 
 
-def decoding(counts: Sequence[int] = (1, 2, 4, 8, 12), side: int = 256, rounds: int = 7) -> None:
-    """The decoder's cost by number of tasks."""
+def decoding(counts: Sequence[int] = (1, 2, 4, 8, 12), side: int = 256, rounds: int = 15) -> None:
+    """The decoder's cost by number of tasks: operations, then time, of random weights."""
     specs = {n: AllInOneSpec(tasks=tuple(f"task{k}" for k in range(n))) for n in {*counts, *range(1, 5)}}
     kmacs = {n: complexity(TICSpec(), specs[n]) for n in counts}
     print("tasks  decoder kMAC/px  by the papers' rule  of one task")
     for n, found in kmacs.items():
         ratio = found.dec_kmacs_paper / kmacs[1].dec_kmacs_paper
         print(f"{n:>5}  {found.dec_kmacs:>15.1f}  {found.dec_kmacs_paper:>19.1f}  {ratio:>11.2f}")
-    y_hat = np.zeros((1, side // 16, side // 16, TICSpec().M), np.float32)
-    runs = {}
+    params = jax.jit(build(TICSpec()).init)(jax.random.key(0), jnp.zeros((1, 64, 64, 3)))["params"]
+    stored = make_codec("random", 1, 0.01, TICSpec(), params, {})
+    base = Codec(stored)
+    image = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
+    y_hat = jnp.zeros((1, side // 16, side // 16, TICSpec().M))
+    transforms: dict[int, Callable[[], Any]] = {}
+    streams: dict[int, Callable[[], Any]] = {}
     for n in range(1, 5):
-        model = build(TICSpec(), specs[n])
-        shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 64, 64, 3)))
-        weights = jax.tree.map(lambda leaf: np.full(leaf.shape, 0.01, np.float32), shapes)
-        runs[n] = (jax.jit(lambda v, y, model=model: model.apply(v, y, method="synthesise")), weights)
-        jax.block_until_ready(runs[n][0](weights, y_hat))
+        variables = initial_variables(specs[n], TICSpec(), jax.random.key(1))
+        codec = base.with_adapter(make_adapter(f"{n}-tasks", "all", specs[n], variables, stored))
+        streams[n] = partial(codec.decompress_pictures, codec.compress(image))
+        run = jax.jit(partial(build(TICSpec(), specs[n]).apply, method="synthesise"))
+        transforms[n] = partial(run, adapted(params, variables), y_hat)
+    print(f"{side}×{side}, medians of {rounds} runs in turns, seconds of CPU")
+    for name, runs in (("g_s alone", transforms), ("stream to pictures", streams)):
+        median = medians(runs, rounds)
+        times = ", ".join(f"{n} tasks {found / median[1]:.2f}" for n, found in median.items() if n > 1)
+        print(f"{name}: one task {median[1]:.3f} s; times that: {times}")
+
+
+def medians(runs: Mapping[int, Callable[[], Any]], rounds: int) -> dict[int, float]:
+    """Median CPU time of this process in each of the runs, which take turns."""
     spent: dict[int, list[float]] = {n: [] for n in runs}
-    for _ in range(rounds):
-        for n, (run, weights) in runs.items():
+    for turn in range(rounds + 1):
+        for n, run in runs.items():
             start = time.process_time()
-            jax.block_until_ready(run(weights, y_hat))
-            spent[n].append(time.process_time() - start)
-    median = {n: float(np.median(seconds)) for n, seconds in spent.items()}
-    times = ", ".join(f"{n} tasks {found / median[1]:.2f}" for n, found in median.items() if n > 1)
-    print(f"{side}×{side}, median of {rounds}: one task {median[1]:.3f} s of CPU; times that: {times}")
+            jax.block_until_ready(run())
+            if turn:  # the first compiles
+                spent[n].append(time.process_time() - start)
+    return {n: float(np.median(seconds)) for n, seconds in spent.items()}
 
 
 def step_of(variant: str, rows: int) -> tuple[Any, tuple[Any, ...], ml_collections.ConfigDict]:
