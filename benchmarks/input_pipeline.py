@@ -1,6 +1,6 @@
 """Images a second of the input pipeline alone, next to what a training step consumes.
 
-    python benchmarks/input_pipeline.py --folder=PHOTOS --crop=256 --batch=16
+    python -m benchmarks.input_pipeline --folder=PHOTOS --crop=256 --batch=16
 
 The step is that of configs/tic_lite.py, the fastest consumer here, on the same crops. Both on this machine, one after
 the other; only the ratio is of use.

@@ -1,6 +1,6 @@
 """What steering a frozen codec costs: memory and time of a training step, and switching the task of a loaded codec.
 
-    ICM_WEIGHTS=WEIGHTS python benchmarks/steering.py --methods prompts sfma full [--task classification] [--rounds 5]
+    ICM_WEIGHTS=WEIGHTS python -m benchmarks.steering --methods prompts sfma full [--task classification] [--rounds 5]
 
 For each method of `configs/transtic/small.py`: bytes of what a step holds, as the compiled program counts its arguments
 and temporaries, and seconds a step beside the base codec's own step plus the network's (its gradient in the picture),

@@ -32,7 +32,7 @@ def cast(params: Mapping[str, Any], rules: Sequence[paths.Rule[str]]) -> Mapping
 
 
 def rematerialised(patterns: Sequence[str]) -> AbstractContextManager[Any]:
-    """Inside it, Flax modules whose path fits a pattern keep only their input for the gradient.
+    """Inside it, methods of Flax modules whose path fits a pattern keep only their input for the gradient.
 
     What they compute in between is computed a second time on the way back: memory for time. A module inside one
     that fits is left to it.
@@ -44,7 +44,7 @@ def rematerialised(patterns: Sequence[str]) -> AbstractContextManager[Any]:
 
     def intercept(call: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
         path = "/".join(context.module.path)
-        fits = context.method_name == "__call__" and any(regex.fullmatch(path) for regex in regexes)
+        fits = context.method_name != "setup" and any(regex.fullmatch(path) for regex in regexes)
         if not fits or inside:
             return call(*args, **kwargs)
         arrays = [i for i, arg in enumerate(args) if isinstance(arg, jax.Array)]
@@ -53,7 +53,7 @@ def rematerialised(patterns: Sequence[str]) -> AbstractContextManager[Any]:
             full = list(args)
             for i, value in zip(arrays, values, strict=True):
                 full[i] = value
-            return module(*full, **kwargs)
+            return getattr(module, context.method_name)(*full, **kwargs)
 
         inside.append(path)  # the call below comes back through here
         try:

@@ -28,7 +28,7 @@ BASELINES = {
     "SFT": {"name": "sft", **SFT},
     "channel selection": {"name": "channel-selection", "widths": (4, 4), "features": 8},
     "ROI": {"name": "roi", **SFT},
-    "SFMA": {"name": "sfma", "middle": 4},
+    "SFMA": {"name": "sfma", "middle": 8},  # of 4 gates all may start below 0, where nothing moves them
 }
 EVERYWHERE = (1, 2, 3, 4)
 ABLATIONS = {

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from icm_jax.adapters.sfma import Sfma
 from icm_jax.models.registry import build, model_spec
 from icm_jax.train.compute import cast, compilation, compiler_options, rematerialised
 
@@ -59,6 +60,25 @@ def test_recomputed_layers_give_the_same_gradients_in_less_memory(codec) -> None
     assert left < 0.9 * kept, (left, kept)
     for a, b in zip(jax.tree.leaves(plain), jax.tree.leaves(again), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+
+def test_methods_of_a_module_are_recomputed_under_its_name() -> None:
+    """All-in-One calls its adaptors for the change they make, not for its sum with their input."""
+    adaptor = Sfma(4)
+    x = jax.random.normal(jax.random.key(0), (1, 8, 8, 3))
+    params = adaptor.init(jax.random.key(1), x)
+
+    def gradients(patterns):
+        def loss(params):
+            with rematerialised(patterns):
+                return (adaptor.apply(params, x, method="change").features() ** 2).sum()
+
+        return jax.grad(loss)(params), str(jax.make_jaxpr(jax.grad(loss))(params))
+
+    (plain, text), (again, recomputed) = gradients(()), gradients(("",))
+    assert recomputed.count("remat") > text.count("remat") == 0
+    for a, b in zip(jax.tree.leaves(plain), jax.tree.leaves(again), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("quick", [True, False])
