@@ -1,5 +1,6 @@
 """Every way of steering, ablations included, trains two steps and writes and reads a file."""
 
+import re
 from pathlib import Path
 
 import jax
@@ -28,7 +29,7 @@ BASELINES = {
     "SFT": {"name": "sft", **SFT},
     "channel selection": {"name": "channel-selection", "widths": (4, 4), "features": 8},
     "ROI": {"name": "roi", **SFT},
-    "SFMA": {"name": "sfma", "middle": 8},  # of 4 gates all may start below 0, where nothing moves them
+    "SFMA": {"name": "sfma", "middle": 4},
 }
 EVERYWHERE = (1, 2, 3, 4)
 ABLATIONS = {
@@ -90,7 +91,11 @@ def test_two_steps_and_a_file(method: str, base: str, tmp_path: Path) -> None:
         state, metrics = step(state, batch, jax.random.key(1))
         assert metrics["finite"]
     moved = jax.tree.map(lambda new, old: bool(jnp.any(new != old)), state.params, params)
-    assert all(jax.tree.leaves(moved))
+    stuck = {path for path, leaf in paths.flatten(moved).items() if not leaf}
+    # Of random features as large as the last of this base, all gates of an SFMA may be shut, where nothing moves them.
+    assert {re.sub(r"/f_(dw|inter)/(kernel|bias)$", "", path) for path in stuck} <= {
+        "adapter/params/g_s/deconv5"
+    }
     (file,) = objective.export(paths.merge(state.params, state.frozen, state.statistics), {}, tmp_path)
     codec = Codec.load(base, adapter=file) if METHODS[method] else Codec.load(file)
     image = photo(5, 7)  # smaller than a window
