@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array
 
 from icm_jax import paths
-from icm_jax.adapters.sfma import Sfma
+from icm_jax.adapters.sfma import Change, Sfma
 from icm_jax.entropy import gaussian
 from icm_jax.models.tic import TIC
 from weights_convert import golden_tic
@@ -47,12 +47,14 @@ def _check_case(file: GoldenFile, case: str, module: Sfma, params: Any) -> None:
     @jax.jit
     def run(params: Any, x: Array, cotangent: Array) -> Any:
         def forward(params: Any, x: Array) -> tuple[Array, Any]:
-            y, state = module.apply(
-                {"params": params}, x, capture_intermediates=True, mutable="intermediates"
+            change, state = module.apply(
+                {"params": params}, x, capture_intermediates=True, mutable="intermediates", method="change"
             )
-            return y, {
-                name: state["intermediates"][name]["__call__"][0] for name in ("s_up", "f_up", "f_inter")
-            }
+            seen = {name: state["intermediates"][name]["__call__"][0] for name in ("s_up", "f_up", "f_inter")}
+            for name, hidden in zip(("s_up", "f_up"), jnp.split(change.hidden, 2, axis=-1), strict=True):
+                kernel, bias = seen[name]
+                seen[name] = Change(hidden, kernel, bias).features()
+            return x + change.features(), seen
 
         y, pull_back, inside = jax.vjp(forward, params, x, has_aux=True)
         return y, inside, pull_back(cotangent)
