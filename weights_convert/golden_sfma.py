@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array
 
 from icm_jax import paths
-from icm_jax.adapters.sfma import Change, Sfma
+from icm_jax.adapters.sfma import Sfma
 from icm_jax.entropy import gaussian
 from icm_jax.models.tic import TIC
 from weights_convert import golden_tic
@@ -17,7 +17,7 @@ from weights_convert.golden_file import GoldenFile, Row, Tolerance, to_nchw
 from weights_convert.golden_tic import check_rounding
 from weights_convert.keymap import convert, invert
 from weights_convert.reference_codec import Codec
-from weights_convert.sfma import RULES, is_sfma, sfma_rules, tic_sfma_from_state_dict
+from weights_convert.sfma import RULES, branches, is_sfma, sfma_rules, tic_sfma_from_state_dict
 
 ACTIVATION = Tolerance(absolute=1e-4)
 GRADIENT = Tolerance(relative=1e-4)
@@ -50,11 +50,8 @@ def _check_case(file: GoldenFile, case: str, module: Sfma, params: Any) -> None:
             change, state = module.apply(
                 {"params": params}, x, capture_intermediates=True, mutable="intermediates", method="change"
             )
-            seen = {name: state["intermediates"][name]["__call__"][0] for name in ("s_up", "f_up", "f_inter")}
-            for name, hidden in zip(("s_up", "f_up"), jnp.split(change.hidden, 2, axis=-1), strict=True):
-                kernel, bias = seen[name]
-                seen[name] = Change(hidden, kernel, bias).features()
-            return x + change.features(), seen
+            gate = state["intermediates"]["f_inter"]["__call__"][0]
+            return x + change.features(), {**branches(change, params), "f_inter": gate}
 
         y, pull_back, inside = jax.vjp(forward, params, x, has_aux=True)
         return y, inside, pull_back(cotangent)

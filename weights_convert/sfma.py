@@ -6,8 +6,13 @@ transforms and h_s among them, although the base was trained with it: adapters a
 """
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
-from icm_jax.adapters.sfma import DECODER_PLACES, ENCODER_PLACES, SfmaSpec
+import jax.numpy as jnp
+from jax import Array
+
+from icm_jax.adapters.sfma import DECODER_PLACES, ENCODER_PLACES, Change, SfmaSpec
 from icm_jax.models.tic import TICSpec
 from weights_convert.adapted import Adapted, ConvertedAdapter, adapted_map, from_state_dict
 from weights_convert.keymap import CONV, ConversionError, Rule, beneath
@@ -22,6 +27,15 @@ def sfma_rules(source: str, target: str) -> tuple[Rule, ...]:
         Rule(rf"{source}{LAYERS}\.weight", rf"{target}\1/kernel", CONV),
         Rule(rf"{source}{LAYERS}\.bias", rf"{target}\1/bias"),
     )
+
+
+def branches(change: Change, params: Mapping[str, Any]) -> dict[str, Array]:
+    """What each branch of an SFMA adds by itself, as the published code has it; ours ends both in one product."""
+    halves = zip(("s_up", "f_up"), jnp.split(change.hidden, 2, axis=-1), strict=True)
+    return {
+        name: Change(half, params[name]["kernel"][0, 0], params[name]["bias"]).features()
+        for name, half in halves
+    }
 
 
 RULES = tuple(

@@ -1,6 +1,5 @@
 """Every way of steering, ablations included, trains two steps and writes and reads a file."""
 
-import re
 from pathlib import Path
 
 import jax
@@ -56,9 +55,13 @@ NETWORK = ResNet(ResNetSpec((1, 1, 1, 1), 4, (2, 2, 2, 2), (8, 8, 8, 8), classes
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A base whose pictures lie within 0 to 1: far outside, all gradients but the last layer's vanish in clipping."""
+    """A base whose pictures lie within 0 to 1: far outside, all gradients but the last layer's vanish in clipping.
+
+    So do those of an SFMA's gates where features are large: they shut on spectra, which grow with the map.
+    """
     params = paths.flatten(tiny_codec(SHALLOW_SWIN).stored.params)
     params |= {"g_s/deconv7/kernel": 1e-3 * params["g_s/deconv7/kernel"], "g_s/deconv7/bias": np.full(3, 0.5)}
+    params |= {f"g_s/deconv5/{name}": 0.1 * params[f"g_s/deconv5/{name}"] for name in ("kernel", "bias")}
     folder = tmp_path_factory.mktemp("base")
     Codec(make_codec("tiny", 1, 0.01, SHALLOW_SWIN, paths.unflatten(params), {})).save(folder)
     return str(folder)
@@ -91,11 +94,7 @@ def test_two_steps_and_a_file(method: str, base: str, tmp_path: Path) -> None:
         state, metrics = step(state, batch, jax.random.key(1))
         assert metrics["finite"]
     moved = jax.tree.map(lambda new, old: bool(jnp.any(new != old)), state.params, params)
-    stuck = {path for path, leaf in paths.flatten(moved).items() if not leaf}
-    # Of random features as large as the last of this base, all gates of an SFMA may be shut, where nothing moves them.
-    assert {re.sub(r"/f_(dw|inter)/(kernel|bias)$", "", path) for path in stuck} <= {
-        "adapter/params/g_s/deconv5"
-    }
+    assert all(jax.tree.leaves(moved))
     (file,) = objective.export(paths.merge(state.params, state.frozen, state.statistics), {}, tmp_path)
     codec = Codec.load(base, adapter=file) if METHODS[method] else Codec.load(file)
     image = photo(5, 7)  # smaller than a window

@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from icm_jax.adapters.sfma import Change, Sfma
+from icm_jax.adapters.sfma import Sfma
 from icm_jax.entropy.dual_spatial import DualSpatialPrior, Noise
 from weights_convert import evc
 from weights_convert.live.case import Case, Stages, captured, departure, normal
 from weights_convert.live.comparison import Departure
 from weights_convert.network_map import NetworkMap
-from weights_convert.sfma import sfma_rules
+from weights_convert.sfma import branches, sfma_rules
 
 SFMA = (24, 8)  # width, middle
 EVC_WIDTH = 16
@@ -22,11 +22,8 @@ EVC_WIDTH = 16
 
 def _sfma(network: Sfma, params: Any, inputs: Mapping[str, Array]) -> Stages:
     change, layers = captured(network, params, 1, inputs["x"], method="change")
-    # Ends of the branches are multiplied at once there; here each by itself, as the reference has them.
-    for name, hidden in zip(("s_up", "f_up"), jnp.split(change.hidden, 2, axis=-1), strict=True):
-        layers[name] = Change(hidden, layers[name], params[name]["bias"]).features()
     y = inputs["x"] + change.features()
-    return {**layers, "y": y, "loss": jnp.mean((y - inputs["target"]) ** 2)}
+    return {**layers, **branches(change, params), "y": y, "loss": jnp.mean((y - inputs["target"]) ** 2)}
 
 
 def _sfma_shapes(network: Sfma) -> Any:
