@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from icm_jax.adapters.sfma import Sfma
 from weights_convert.golden import check_file
 from weights_convert.keymap import ConversionError
-from weights_convert.sfma import tic_sfma_from_state_dict
+from weights_convert.sfma import branches, tic_sfma_from_state_dict
 from weights_convert.transtic_prompts import infer_prompt_spec, transtic_from_state_dict
 
 ROOT = Path(__file__).parents[2]
@@ -36,6 +39,20 @@ def test_adapters_are_the_reference(name: str):
         f"{row.array}: {row.max_abs} > {row.tolerance}" for row in check_file(found[0]) if not row.passed
     ]
     assert failed == []
+
+
+def test_branches_of_an_sfma_add_up():
+    """As golden files have them, one by one: each from its own parameters, together what the module adds."""
+    module = Sfma(4)
+    x = jax.random.normal(jax.random.key(0), (1, 5, 6, 3))
+    params = module.init(jax.random.key(1), x)["params"]
+    found = branches(module.apply({"params": params}, x, method="change"), params)
+    assert np.allclose(x + found["s_up"] + found["f_up"], module.apply({"params": params}, x), atol=1e-6)
+    for name, branch in found.items():
+        other = {**params, name: jax.tree.map(jnp.zeros_like, params[name])}
+        assert np.allclose(
+            branch, module.apply({"params": params}, x) - module.apply({"params": other}, x), atol=1e-6
+        )
 
 
 def test_one_wrong_element_is_seen(tmp_path: Path):
